@@ -1,0 +1,365 @@
+/**
+ * The table of errors: the only place where an error gets a name, a number and its form in each protocol.
+ * Listeners look rows up and never invent codes. docs/errors.md is compared with this table by a test.
+ *
+ * Kafka codes are those of Kafka's Errors.java. `kafka: undefined` means that a Kafka connection is closed instead.
+ * Numbers are stable and never reused.
+ */
+export interface ErrorRow {
+  /** Stable number in the native protocol; 0 is success. */
+  readonly number: number;
+  /** Whether the same request may succeed later without a change by the user. */
+  readonly retriable: boolean;
+  /** Kafka error code, or undefined where a Kafka connection is closed. */
+  readonly kafka: number | undefined;
+  readonly sentence: string;
+  /** What the user can do. */
+  readonly remedy: string;
+}
+
+function row(
+  number: number,
+  retriable: boolean,
+  kafka: number | undefined,
+  sentence: string,
+  remedy: string,
+): ErrorRow {
+  return { number, retriable, kafka, sentence, remedy };
+}
+
+const TABLE = {
+  // 1–19: the connection and its frames
+  MALFORMED_FRAME: row(
+    1,
+    false,
+    undefined,
+    'The bytes do not form a valid frame.',
+    'Check that the client speaks this listener’s protocol.',
+  ),
+  FRAME_TOO_LARGE: row(
+    2,
+    false,
+    undefined,
+    'The frame is larger than the listener accepts.',
+    'Send smaller batches or raise the frame limit on the broker.',
+  ),
+  UNEXPECTED_FRAME: row(
+    3,
+    false,
+    42,
+    'The frame is not allowed in this state of the connection.',
+    'Finish the handshake first.',
+  ),
+  UNSUPPORTED_VERSION: row(
+    4,
+    false,
+    35,
+    'The protocol version is not supported.',
+    'Use a version the broker announces.',
+  ),
+  NOT_IMPLEMENTED: row(
+    5,
+    false,
+    35,
+    'The broker does not implement this.',
+    'See docs/compatibility.md for what it does.',
+  ),
+  HANDSHAKE_TIMEOUT: row(
+    6,
+    false,
+    undefined,
+    'The client did not finish the handshake in time.',
+    'Check for a proxy or client that opens sockets and stays silent.',
+  ),
+  ORIGIN_NOT_ALLOWED: row(
+    7,
+    false,
+    undefined,
+    'The Origin or Host of the request is not allowed.',
+    'Add it to the listener’s allow-list.',
+  ),
+  CONNECTION_LIMIT: row(
+    8,
+    true,
+    undefined,
+    'The listener has as many connections as it may.',
+    'Close idle clients or raise the connection limit.',
+  ),
+  IN_FLIGHT_LIMIT: row(
+    9,
+    true,
+    undefined,
+    'The connection has too many requests or bytes in flight.',
+    'Wait for responses before sending more.',
+  ),
+
+  // 20–39: arguments
+  INVALID_ARGUMENT: row(20, false, 42, 'An argument is not valid.', 'Correct it as the message says.'),
+  INVALID_NAME: row(
+    21,
+    false,
+    17,
+    'The name is not valid.',
+    'Use 1 to 249 of the characters a-z A-Z 0-9 . _ - (not "." or "..").',
+  ),
+  INVALID_CONFIG: row(
+    22,
+    false,
+    40,
+    'A configuration key or value is not valid.',
+    'See docs/configuration.md for keys, units and bounds.',
+  ),
+  INVALID_PARTITIONS: row(
+    23,
+    false,
+    37,
+    'The number of partitions is not valid.',
+    'Ask for at least one and at most the broker’s limit; the number can only grow.',
+  ),
+  INVALID_REPLICATION_FACTOR: row(
+    24,
+    false,
+    38,
+    'The replication factor is not valid.',
+    'Ask for at least one and at most the number of brokers.',
+  ),
+
+  // 40–59: topics and partitions
+  UNKNOWN_TOPIC_OR_PARTITION: row(
+    40,
+    true,
+    3,
+    'The topic or partition does not exist here.',
+    'Check the name with `burrow topic list`, or create it.',
+  ),
+  UNKNOWN_TOPIC_ID: row(
+    41,
+    true,
+    100,
+    'No topic has this id.',
+    'Refresh metadata: the topic may have been deleted and created again.',
+  ),
+  ALREADY_EXISTS: row(
+    42,
+    false,
+    36,
+    'Something of this name exists already.',
+    'Choose another name or delete the old one.',
+  ),
+  NOT_LEADER: row(43, true, 6, 'This broker does not lead the partition.', 'Refresh metadata and ask the leader.'),
+  LEADER_NOT_AVAILABLE: row(
+    44,
+    true,
+    5,
+    'The partition has no leader at the moment.',
+    'Retry; if it lasts, check the cluster status.',
+  ),
+  FENCED_LEADER_EPOCH: row(45, true, 74, 'The request carries an older leader epoch.', 'Refresh metadata.'),
+  UNKNOWN_LEADER_EPOCH: row(
+    46,
+    true,
+    75,
+    'The request carries a newer leader epoch than this broker knows.',
+    'Retry after a moment.',
+  ),
+  OFFSET_OUT_OF_RANGE: row(47, false, 1, 'The offset is outside the log.', 'Start from the earliest or latest offset.'),
+  NOT_ENOUGH_REPLICAS: row(
+    48,
+    true,
+    19,
+    'Fewer replicas are in sync than min.insync.replicas.',
+    'Bring replicas back.',
+  ),
+  NOT_ENOUGH_REPLICAS_AFTER_APPEND: row(
+    49,
+    true,
+    20,
+    'The record is stored but too few replicas have it.',
+    'Bring replicas back; the outcome is unknown to the producer.',
+  ),
+
+  // 60–79: records
+  CORRUPT_BATCH: row(
+    60,
+    false,
+    2,
+    'The record batch is damaged.',
+    'Send it again; if it repeats, check memory and network.',
+  ),
+  INVALID_RECORD: row(
+    61,
+    false,
+    87,
+    'The record batch breaks a rule of its topic or format.',
+    'Correct the producer as the message says.',
+  ),
+  RECORD_TOO_LARGE: row(
+    62,
+    false,
+    10,
+    'The record batch is larger than max.message.bytes.',
+    'Send smaller records or raise the topic’s max.message.bytes.',
+  ),
+  INVALID_TIMESTAMP: row(
+    63,
+    false,
+    32,
+    'The timestamp is out of the accepted range.',
+    'Check the clock of the producer.',
+  ),
+  UNSUPPORTED_COMPRESSION: row(
+    64,
+    false,
+    76,
+    'The compression codec is not known.',
+    'Use none, gzip, snappy, lz4 or zstd.',
+  ),
+  UNSUPPORTED_FORMAT: row(
+    65,
+    false,
+    43,
+    'The record format is not record batch v2.',
+    'Use a client that writes message format 2 (Kafka 0.11 or later).',
+  ),
+  DECOMPRESSION_LIMIT: row(
+    66,
+    false,
+    10,
+    'The batch decompresses to more than the limit.',
+    'Send smaller batches or raise the decompression limit.',
+  ),
+  OUT_OF_ORDER_SEQUENCE: row(
+    67,
+    false,
+    45,
+    'The producer’s sequence number leaves a gap.',
+    'A batch was lost before this one; ask for a new producer id.',
+  ),
+  INVALID_PRODUCER_EPOCH: row(
+    68,
+    false,
+    47,
+    'A newer producer with the same id has taken over.',
+    'Stop this producer or start a new one.',
+  ),
+  UNKNOWN_PRODUCER_ID: row(
+    69,
+    false,
+    59,
+    'The broker has no state for this producer id.',
+    'Ask for a new producer id.',
+  ),
+
+  // 80–99: storage
+  STORAGE_ERROR: row(
+    80,
+    true,
+    56,
+    'The log cannot be written or read.',
+    'See the broker’s log for file and cause; restart it after the disk is mended.',
+  ),
+  STORAGE_FULL: row(81, true, 56, 'The disk of the broker is full.', 'Free space or shorten retention.'),
+  STORAGE_CORRUPT: row(
+    82,
+    false,
+    56,
+    'A stored file is damaged below what was known to be synced.',
+    'Restore it from a replica or backup, or start with --salvage to drop what is damaged.',
+  ),
+  DATA_FOLDER_LOCKED: row(
+    83,
+    false,
+    undefined,
+    'Another broker uses this data folder.',
+    'Stop it or choose another --data-dir.',
+  ),
+  DATA_FOLDER_VERSION: row(
+    84,
+    false,
+    undefined,
+    'The data folder was written by a newer version.',
+    'Use that version or newer.',
+  ),
+
+  // 100–119: coordination
+  REQUEST_TIMED_OUT: row(
+    100,
+    true,
+    7,
+    'The request did not finish in time; its outcome is unknown.',
+    'Retry; idempotent producers do so without duplicates.',
+  ),
+  COORDINATOR_NOT_AVAILABLE: row(101, true, 15, 'No coordinator is available.', 'Retry after a moment.'),
+  CONFLICT: row(
+    102,
+    true,
+    42,
+    'Somebody else changed the same definition at the same time.',
+    'Read it again and retry.',
+  ),
+  SHUTTING_DOWN: row(
+    103,
+    true,
+    6,
+    'The broker is shutting down.',
+    'Connect to another broker or wait until it is back.',
+  ),
+
+  // 200–: the client itself
+  CONNECTION_LOST: row(
+    200,
+    true,
+    undefined,
+    'The connection to the broker was lost.',
+    'The client reconnects by itself; retry.',
+  ),
+  DELIVERY_TIMEOUT: row(
+    201,
+    false,
+    undefined,
+    'The record was not acknowledged within the delivery timeout; its outcome is unknown.',
+    'Check the broker, or raise deliveryTimeoutMs.',
+  ),
+  CLIENT_CLOSED: row(202, false, undefined, 'The client is closed.', 'Open a new one.'),
+  SERIALIZATION_FAILED: row(
+    203,
+    false,
+    undefined,
+    'The value could not be serialized or deserialized.',
+    'Check the serializer and the value.',
+  ),
+  CONNECTION_FAILED: row(
+    204,
+    true,
+    undefined,
+    'The broker cannot be reached.',
+    'Check the address, and that the broker runs.',
+  ),
+
+  INTERNAL_ERROR: row(
+    255,
+    false,
+    -1,
+    'The broker met a condition that it does not expect.',
+    'Please report it with the broker’s log.',
+  ),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorName = keyof typeof TABLE;
+
+export const ERROR_TABLE: ReadonlyMap<ErrorName, ErrorRow> = new Map(
+  Object.entries(TABLE) as Array<[ErrorName, ErrorRow]>,
+);
+
+const NAME_BY_NUMBER: ReadonlyMap<number, ErrorName> = new Map(
+  [...ERROR_TABLE].map(([name, { number }]) => [number, name] as const),
+);
+
+export function errorRow(name: ErrorName): ErrorRow {
+  return TABLE[name];
+}
+
+/** The name of a native error number; a number that this version does not know is INTERNAL_ERROR. */
+export function errorNameByNumber(number: number): ErrorName {
+  return NAME_BY_NUMBER.get(number) ?? 'INTERNAL_ERROR';
+}
