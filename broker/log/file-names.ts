@@ -12,7 +12,6 @@ export const CLEANED_SUFFIX = '.cleaned';
 /** A complete compacted segment that is taking the place of older ones: carried through at the next start. */
 export const SWAP_SUFFIX = '.swap';
 export const PARTITION_FILE = 'partition.json';
-export const LEADER_EPOCH_FILE = 'leader-epochs.json';
 
 /** Twenty digits, so that names sort as offsets do. */
 export function offsetName(offset: number): string {

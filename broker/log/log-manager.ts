@@ -154,13 +154,12 @@ export class LogManager {
       logStartOffset: 0,
       segments: [Segment.create({ disk, folder, baseOffset: 0, indexIntervalBytes: spec.config.indexIntervalBytes })],
       producers: new ProducerState(),
-      leaderEpochs: new LeaderEpochs(),
+      leaderEpochs: new LeaderEpochs(spec.leaderEpoch < 0 ? [] : [{ epoch: spec.leaderEpoch, startOffset: 0 }]),
       snapshotOffsets: [],
       recoveryPoint: 0,
     });
-    await log.savePartitionFile();
+    await log.saveState();
     await disk.syncDirectory(join(directory, 'topics'));
-    if (spec.leaderEpoch >= 0) log.assignLeaderEpoch(spec.leaderEpoch);
     this.#logs.set(key, log);
     return log;
   }

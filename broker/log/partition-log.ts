@@ -5,6 +5,7 @@
  * Offsets, each the end (exclusive) of something, in the order that always holds:
  *   logStartOffset <= highWatermark <= syncedOffset <= logEndOffset, and lastStableOffset <= highWatermark
  */
+import { join } from 'node:path';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
   BATCH_HEADER_BYTES,
@@ -29,7 +30,6 @@ import { replaceJsonFile } from './atomic-file.ts';
 import { Deferred } from './deferred.ts';
 import {
   DELETED_SUFFIX,
-  LEADER_EPOCH_FILE,
   logKey,
   offsetIndexFile,
   offsetName,
@@ -263,7 +263,7 @@ export class PartitionLog implements CommitParticipant {
 
   /** Notes that the leader of `epoch` writes from here on, even before its first record (KIP-279). */
   assignLeaderEpoch(epoch: number): void {
-    if (this.#leaderEpochs.assign(epoch, this.#logEndOffset)) this.#saveLeaderEpochs();
+    if (this.#leaderEpochs.assign(epoch, this.#logEndOffset)) void this.saveState().catch(() => {});
   }
 
   endOffsetForEpoch(epoch: number): { epoch: number; endOffset: number } | undefined {
@@ -425,7 +425,7 @@ export class PartitionLog implements CommitParticipant {
     if (offset > this.#highWatermark || offset < 0) throw this.#outOfRange(offset);
     if (offset <= this.#logStartOffset) return;
     this.#logStartOffset = offset;
-    await this.savePartitionFile();
+    await this.saveState();
     const obsolete = this.#segments.filter((segment) => segment !== this.#active && segment.nextOffset <= offset);
     await this.removeSegments(obsolete);
   }
@@ -440,7 +440,7 @@ export class PartitionLog implements CommitParticipant {
     if (gone.has(this.#active)) throw new Error('the active segment cannot be removed');
     this.#segments = this.#segments.filter((segment) => !gone.has(segment));
     this.#logStartOffset = Math.max(this.#logStartOffset, this.#segments[0]!.baseOffset);
-    if (this.#leaderEpochs.truncateStart(this.#logStartOffset)) this.#saveLeaderEpochs();
+    if (this.#leaderEpochs.truncateStart(this.#logStartOffset)) void this.saveState().catch(() => {});
     for (const segment of obsolete) await this.#retireSegmentFiles(segment);
   }
 
@@ -555,14 +555,19 @@ export class PartitionLog implements CommitParticipant {
     for (const segment of this.#segments) await segment.closeFile();
   }
 
-  /** Writes identity and log start offset, durably. */
-  async savePartitionFile(): Promise<void> {
-    await replaceJsonFile(this.#environment.disk, `${this.folder}/${PARTITION_FILE}`, {
-      topic: this.topic,
-      topicId: this.topicId.toString('hex'),
-      partition: this.partition,
-      logStartOffset: this.#logStartOffset,
-    });
+  /** Writes identity, log start offset and leader epochs, durably; one writer at a time. */
+  saveState(): Promise<void> {
+    const saved = this.#housekeeping.then(() =>
+      replaceJsonFile(this.#environment.disk, join(this.folder, PARTITION_FILE), {
+        topic: this.topic,
+        topicId: this.topicId.toString('hex'),
+        partition: this.partition,
+        logStartOffset: this.#logStartOffset,
+        leaderEpochs: this.#leaderEpochs.entries,
+      }),
+    );
+    this.#housekeeping = saved.catch((error: unknown) => this.#housekeepingFailed('saving the partition file', error));
+    return saved;
   }
 
   #checkUsable(): void {
@@ -682,13 +687,6 @@ export class PartitionLog implements CommitParticipant {
       throw this.#failure;
     }
     this.#recoveryPoint = Math.max(this.#recoveryPoint, target);
-  }
-
-  #saveLeaderEpochs(): void {
-    const { entries } = this.#leaderEpochs;
-    this.#keepHouse('saving leader epochs', () =>
-      replaceJsonFile(this.#environment.disk, `${this.folder}/${LEADER_EPOCH_FILE}`, entries),
-    );
   }
 
   async #writeProducerSnapshot(offset: number, snapshot: Buffer): Promise<void> {

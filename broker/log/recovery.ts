@@ -20,7 +20,6 @@ import { finishCompactionSwaps } from './compaction-swap.ts';
 import {
   CLEANED_SUFFIX,
   DELETED_SUFFIX,
-  LEADER_EPOCH_FILE,
   LOG_SUFFIX,
   offsetOfFileName,
   PARTITION_FILE,
@@ -43,12 +42,13 @@ export interface OpenLogOptions {
   readonly salvage: boolean;
 }
 
-/** Identity and log start offset, as stored in the partition folder. */
+/** Identity and slow-moving state, as stored in the partition folder. */
 interface PartitionFile {
   readonly topic: string;
   readonly topicId: Buffer;
   readonly partition: number;
   readonly logStartOffset: number;
+  readonly leaderEpochs: readonly LeaderEpochEntry[];
 }
 
 /** Undefined if the folder is not that of a partition: its creation was cut short before anything could be stored. */
@@ -60,7 +60,7 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
   await finishCompactionSwaps(disk, folder);
   await removeLeftovers(disk, folder);
 
-  const epochs = await loadLeaderEpochs(disk, folder);
+  const epochs = new LeaderEpochs(identity.leaderEpochs);
   const segments = await openSegments(environment, options, epochs);
   if (segments.length === 0) segments.push(Segment.create(segmentOptions(disk, folder, identity.logStartOffset)));
   const logStartOffset = Math.max(identity.logStartOffset, segments[0]!.baseOffset);
@@ -68,7 +68,9 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
   epochs.truncateEnd(logEndOffset);
   const { producers, snapshotOffsets } = await loadProducers(disk, folder, segments, logEndOffset);
   return new PartitionLog(environment, {
-    ...identity,
+    topic: identity.topic,
+    topicId: identity.topicId,
+    partition: identity.partition,
     folder,
     config: LOG_CONFIG_DEFAULTS,
     logStartOffset,
@@ -88,13 +90,14 @@ async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionF
   const path = join(folder, PARTITION_FILE);
   const value = await readJsonFile(disk, path);
   if (value === undefined) return undefined;
-  const { topic, topicId, partition, logStartOffset } = value as Record<string, unknown>;
+  const { topic, topicId, partition, logStartOffset, leaderEpochs } = value as Record<string, unknown>;
   if (
     typeof topic !== 'string' ||
     typeof topicId !== 'string' ||
     !/^[0-9a-f]{32}$/.test(topicId) ||
     !Number.isSafeInteger(partition) ||
-    !Number.isSafeInteger(logStartOffset)
+    !Number.isSafeInteger(logStartOffset) ||
+    !Array.isArray(leaderEpochs)
   ) {
     throw new BurrowError('STORAGE_CORRUPT', `${path} does not describe a partition.`, { fields: { file: path } });
   }
@@ -103,6 +106,7 @@ async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionF
     topicId: Buffer.from(topicId, 'hex'),
     partition: partition as number,
     logStartOffset: logStartOffset as number,
+    leaderEpochs: leaderEpochs as LeaderEpochEntry[],
   };
 }
 
@@ -184,7 +188,7 @@ async function checkSegment(
       }
       expected = nextOffset(window, at);
       segment.noteAppend(position, base, expected, bytes, maxTimestamp(window, at));
-      // The epoch file is saved off the append path: an epoch that it missed stands in the batches themselves.
+      // Epochs are saved off the append path: one that was missed stands in the batches themselves.
       epochs.assign(partitionLeaderEpoch(window, at), base);
     },
   );
@@ -221,11 +225,6 @@ async function dropSegmentsBehind(
     logger.warn({ file: path }, 'segment behind a torn one removed');
     await disk.remove(path);
   }
-}
-
-async function loadLeaderEpochs(disk: Disk, folder: string): Promise<LeaderEpochs> {
-  const value = await readJsonFile(disk, join(folder, LEADER_EPOCH_FILE));
-  return new LeaderEpochs(Array.isArray(value) ? (value as LeaderEpochEntry[]) : []);
 }
 
 /** The newest usable snapshot, brought up to date from the batches behind it. */
