@@ -27,7 +27,7 @@ import { type CoordinatorLimits, KeyValueState, StateDraft } from './key-value-s
 
 export interface FileCoordinatorOptions extends CoordinatorLimits {
   readonly disk: Disk;
-  /** Created if absent. */
+  /** Created if absent. The folder that holds it must be durable already. */
   readonly folder: string;
   readonly logger?: Logger;
   /** The logs are compacted when they have at least this many bytes, and twice those of the snapshot. Default 1 MiB. */
