@@ -18,11 +18,13 @@ export interface SocketOptions {
 export interface Socket {
   /** Hands the bytes to the socket. The caller must not change them afterwards: they may be written later. */
   send(bytes: Uint8Array): void;
+  /** Closes with a goodbye; without an answer within a second, as {@link Socket.destroy}. `onClose` follows. */
+  close(): void;
   /** Closes without waiting for the peer. `onClose` follows. */
   destroy(): void;
 }
 
 export type OpenSocket = (url: string, options: SocketOptions, handlers: SocketHandlers) => Socket;
 
-/** Subprotocol name of the native protocol. */
-export const SUBPROTOCOL = 'burrow.v1';
+/** How long a peer may take to answer a goodbye, in milliseconds. */
+export const GOODBYE_MS = 1000;

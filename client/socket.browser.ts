@@ -1,5 +1,5 @@
 /** The client's socket where the platform brings WebSocket: browsers, workers. Node's is `socket.ts`. */
-import { type OpenSocket, SUBPROTOCOL } from './socket-types.ts';
+import { GOODBYE_MS, type OpenSocket } from './socket-types.ts';
 
 /** What is used of the platform's WebSocket; the DOM's types are not loaded here. */
 interface PlatformWebSocket {
@@ -44,6 +44,10 @@ export const openSocket: OpenSocket = (url, options, handlers) => {
   return {
     send(bytes) {
       if (socket.readyState === OPEN) socket.send(bytes);
+    },
+    close() {
+      socket.close();
+      setTimeout(() => finish('closed by the client'), GOODBYE_MS);
     },
     destroy() {
       socket.close();

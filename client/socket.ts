@@ -1,19 +1,11 @@
 /** The client's socket in Node, through the `ws` package. The browser's is `socket.browser.ts`. */
 import { WebSocket } from 'ws';
-import { type OpenSocket, SUBPROTOCOL } from './socket-types.ts';
+import { GOODBYE_MS, type OpenSocket } from './socket-types.ts';
 
 // A WebSocket client must mask (RFC 6455, 5.3). With a mask of zeros `ws` skips the work on both ends; masking protects
 // browsers behind careless proxies, which Node processes are not.
 function zeroMask(mask: Buffer): void {
   mask.fill(0);
-}
-
-function closeGracefullyIgnoringErrors(socket: WebSocket): void {
-  try {
-    socket.terminate();
-  } catch {
-    // terminate() throws if the socket never began to connect; there is nothing to close then.
-  }
 }
 
 export const openSocket: OpenSocket = (url, options, handlers) => {
@@ -52,8 +44,13 @@ export const openSocket: OpenSocket = (url, options, handlers) => {
       // An error of the write surfaces as 'close'; without the callback `ws` would throw while not open.
       socket.send(bytes, ignoreWriteError);
     },
+    close() {
+      socket.close(1000);
+      const timer = setTimeout(() => socket.terminate(), GOODBYE_MS);
+      socket.on('close', () => clearTimeout(timer));
+    },
     destroy() {
-      closeGracefullyIgnoringErrors(socket);
+      socket.terminate();
     },
   };
 };
