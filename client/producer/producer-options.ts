@@ -1,6 +1,6 @@
 /** Options of a producer with their defaults and bounds. */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
-import type { CompressionName } from '../../src/records/compression.ts';
+import { CODECS, type Codec } from '../../src/records/batch-header.ts';
 import type { Backoff, BackoffOptions } from '../backoff.ts';
 import { choiceOption, integerOption } from '../options.ts';
 import { bytesSerializer, type Serializer } from '../serializers.ts';
@@ -50,7 +50,7 @@ export interface ProducerOptions<K = Uint8Array, V = Uint8Array> {
    */
   lingerMs?: number;
   /** Default 'none'. */
-  compression?: CompressionName;
+  compression?: Codec;
   /** Batches that one request carries at most, in bytes together. Default 1 MiB. */
   requestBytesMax?: number;
   /** Bytes of records that may await acknowledgment. Beyond it `send` and `sendMany` wait. Default 32 MiB. */
@@ -81,7 +81,7 @@ export interface ResolvedProducerOptions {
   readonly idempotent: boolean;
   readonly batchBytes: number;
   readonly lingerMs: number;
-  readonly compression: CompressionName;
+  readonly compression: Codec;
   readonly requestBytesMax: number;
   readonly bufferBytes: number;
   readonly maxBlockMs: number;
@@ -112,12 +112,7 @@ export function resolveProducerOptions<K, V>(options: ProducerOptions<K, V>): Re
     idempotent,
     batchBytes: integerOption('batchBytes', options.batchBytes, { fallback: 256 * KIB, min: 1, max: BATCH_BYTES_MAX }),
     lingerMs: integerOption('lingerMs', options.lingerMs, { fallback: 0, min: 0 }),
-    compression: choiceOption(
-      'compression',
-      options.compression,
-      ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const,
-      'none',
-    ),
+    compression: choiceOption('compression', options.compression, CODECS, 'none'),
     requestBytesMax: integerOption('requestBytesMax', options.requestBytesMax, { fallback: MIB, min: 1 }),
     bufferBytes: integerOption('bufferBytes', options.bufferBytes, { fallback: 32 * MIB, min: 1 }),
     maxBlockMs: integerOption('maxBlockMs', options.maxBlockMs, { fallback: 60_000, min: 0 }),
