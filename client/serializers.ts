@@ -12,6 +12,9 @@ export interface Serializer<T> {
   deserialize(bytes: Uint8Array): T;
 }
 
+/** Half a {@link Serializer}: what a consumer needs. */
+export type Deserializer<T> = Pick<Serializer<T>, 'deserialize'>;
+
 const encoder = new TextEncoder();
 // fatal: bytes that are not UTF-8 are an error, not U+FFFD.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -87,7 +90,7 @@ export function serializeField<T>(
 }
 
 export function deserializeField<T>(
-  serializer: Serializer<T>,
+  serializer: Deserializer<T>,
   bytes: Uint8Array,
   field: 'key' | 'value',
   topic: string,

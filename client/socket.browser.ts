@@ -1,5 +1,6 @@
 /** The client's socket where the platform brings WebSocket: browsers, workers. Node's is `socket.ts`. */
 import { GOODBYE_MS, type OpenSocket } from './socket-types.ts';
+import { SUBPROTOCOL } from './wire.ts';
 
 /** What is used of the platform's WebSocket; the DOM's types are not loaded here. */
 interface PlatformWebSocket {

@@ -1,6 +1,7 @@
 /** The client's socket in Node, through the `ws` package. The browser's is `socket.browser.ts`. */
 import { WebSocket } from 'ws';
 import { GOODBYE_MS, type OpenSocket } from './socket-types.ts';
+import { SUBPROTOCOL } from './wire.ts';
 
 // A WebSocket client must mask (RFC 6455, 5.3). With a mask of zeros `ws` skips the work on both ends; masking protects
 // browsers behind careless proxies, which Node processes are not.

@@ -10,6 +10,8 @@
  * a seek is delivered after it.
  */
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { OpenedBatch } from './batch-opener.ts';
+import type { RecordSource } from './consumer-record.ts';
 
 /** A place in a partition that must be looked up before it is an offset. */
 export type StartPoint = 'earliest' | 'latest' | { readonly timestampMs: number };
@@ -23,7 +25,8 @@ export interface FetchedChunk {
   readonly fromOffset: number;
 }
 
-export class PartitionCursor {
+export class PartitionCursor<K = unknown, V = unknown> {
+  readonly source: RecordSource<K, V>;
   readonly topic: string;
   readonly partition: number;
   generation = 0;
@@ -39,6 +42,9 @@ export class PartitionCursor {
   /** Fetched and not delivered, in order; an error stands where the records that it hides would. */
   readonly buffered: Array<FetchedChunk | BurrowError> = [];
   bufferedBytes = 0;
+  /** The first batch of the first chunk, once it is opened; while it is being opened, `opening`. */
+  opened: OpenedBatch<K, V> | undefined;
+  opening: Promise<void> | undefined;
   /** An error is in the buffer: nothing is fetched until the user has seen it. */
   halted: boolean = false;
   /** Nothing is asked of a broker before this, in monotonic milliseconds: the delay after a failure. */
@@ -49,9 +55,10 @@ export class PartitionCursor {
   highWatermark = -1;
   logStartOffset = -1;
 
-  constructor(topic: string, partition: number) {
-    this.topic = topic;
-    this.partition = partition;
+  constructor(source: RecordSource<K, V>) {
+    this.source = source;
+    this.topic = source.topic;
+    this.partition = source.partition;
   }
 
   /** Whether the broker may be asked for records from {@link fetchOffset}. */
@@ -110,6 +117,21 @@ export class PartitionCursor {
     this.halted = true;
   }
 
+  /** What stands next cannot be opened: drops the buffer and begins anew from the position, once the user has seen `error`. */
+  failAtPosition(error: BurrowError): void {
+    this.seek(this.position!);
+    this.onError(error);
+  }
+
+  /** The opened batch was delivered whole: goes on to the next of its chunk, or to the next chunk. */
+  finishOpened(opened: OpenedBatch<K, V>): void {
+    this.opened = undefined;
+    this.position = opened.nextOffset;
+    const chunk = this.buffered[0] as FetchedChunk;
+    chunk.position += opened.batchBytes;
+    if (chunk.position >= chunk.bytes.byteLength) this.removeFirst();
+  }
+
   /** Takes what stands first, which was delivered whole (or seen, if it is an error). */
   removeFirst(): void {
     const first = this.buffered.shift();
@@ -126,5 +148,7 @@ export class PartitionCursor {
     this.failures = 0;
     this.mutedUntilMs = 0;
     this.lookingUp = false;
+    this.opened = undefined;
+    this.opening = undefined;
   }
 }

@@ -1,5 +1,5 @@
 /** Record headers as users write them, turned into what the record codec takes. */
-import type { RecordHeader } from '../../src/records/batch-builder.ts';
+import type { RecordHeader } from '../../src/records/record-header.ts';
 import type { HeaderValue, RecordHeaders } from './producer-options.ts';
 
 const encoder = new TextEncoder();

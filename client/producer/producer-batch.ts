@@ -3,7 +3,19 @@
  * settled once. Knows the promises that wait for it; not when or where it is sent.
  */
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
+import { writeInt16, writeInt32, writeInt64 } from '../../src/bytes/big-endian.ts';
 import type { BatchBuilder } from '../../src/records/batch-builder.ts';
+import {
+  BASE_SEQUENCE_POSITION,
+  type Codec,
+  CRC_POSITION,
+  computeCrc,
+  getBaseSequence,
+  getProducerEpoch,
+  getProducerId,
+  PRODUCER_EPOCH_POSITION,
+  PRODUCER_ID_POSITION,
+} from '../../src/records/batch-header.ts';
 import type { SequencedBatch } from './idempotence-state.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 
@@ -50,10 +62,12 @@ export class ProducerBatch implements SequencedBatch {
   readonly createdAtMs: number;
   /** Monotonic milliseconds; given up if not acknowledged by then. */
   readonly deadlineMs: number;
-  /** Set while open. */
+  /** Set while open, and then until the bytes are made. */
   builder: BatchBuilder | undefined;
-  /** Set once closed and, if compressed, compressed. Never reused: an attempt may still be writing it. */
+  /** Set once made. Never written to after the first attempt, since a socket may still hold them (CVE-2026-35554). */
   bytes: Uint8Array | undefined;
+  /** Closed and, if it must be, compressed. */
+  isReady: boolean = false;
   recordCount = 0;
   /** What it counts against the producer's bufferBytes, from creation to settlement. */
   accountedBytes = 0;
@@ -96,6 +110,38 @@ export class ProducerBatch implements SequencedBatch {
     this.createdAtMs = times.createdAtMs;
     this.deadlineMs = times.deadlineMs;
     this.builder = builder;
+  }
+
+  /** No more records. Resolves when the batch {@link isReady}; at once, without a promise, if nothing must be compressed. */
+  close(codec: Codec): Promise<void> | undefined {
+    if (codec === 'none') {
+      this.isReady = true;
+      return undefined;
+    }
+    const builder = this.builder!;
+    this.builder = undefined;
+    return builder.finishCompressed(codec).then((bytes) => {
+      this.bytes = bytes;
+      this.isReady = true;
+    });
+  }
+
+  /** Makes {@link bytes} carry producer id, epoch and sequence as they are now. */
+  finishBytes(): void {
+    const { producerId, producerEpoch, baseSequence } = this;
+    if (this.builder !== undefined) {
+      this.bytes = this.builder.finish({ producerId, producerEpoch, baseSequence });
+      this.builder = undefined;
+      return;
+    }
+    const bytes = this.bytes!;
+    const isStamped =
+      getProducerId(bytes, 0) === producerId &&
+      getProducerEpoch(bytes, 0) === producerEpoch &&
+      getBaseSequence(bytes, 0) === baseSequence;
+    if (isStamped) return;
+    this.bytes = this.attempts === 0 ? bytes : bytes.slice();
+    stampProducer(this.bytes, producerId, producerEpoch, baseSequence);
   }
 
   /** The promise of the record that was added last. */
@@ -176,4 +222,12 @@ export class ProducerBatch implements SequencedBatch {
     this.#watchedFirst.length = 0;
     this.#watchedCount.length = 0;
   }
+}
+
+/** Per batch. */
+function stampProducer(bytes: Uint8Array, producerId: number, producerEpoch: number, baseSequence: number): void {
+  writeInt64(bytes, PRODUCER_ID_POSITION, producerId);
+  writeInt16(bytes, PRODUCER_EPOCH_POSITION, producerEpoch);
+  writeInt32(bytes, BASE_SEQUENCE_POSITION, baseSequence);
+  writeInt32(bytes, CRC_POSITION, computeCrc(bytes, 0));
 }

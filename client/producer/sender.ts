@@ -6,7 +6,7 @@
  * - every batch is settled within its delivery timeout.
  * It never waits inside: each event (room, answer, timer, new metadata) only asks for another drain.
  */
-import { BurrowError, isBurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import type { ErrorName } from '../../src/errors/table.ts';
 import { type Backoff, backoffDelayMs } from '../backoff.ts';
 import type { ClientClock, ClientTimer } from '../clock.ts';
@@ -44,10 +44,10 @@ export interface SenderOptions {
   readonly backoff: Backoff;
   readonly clock: ClientClock;
   readonly transport: ProduceTransport;
-  /** Closes an open batch: from then on `bytes` appear once they are ready, and `onBytesReady` must be called. */
+  /** Moves the open batch to those that wait. If it must be compressed first, {@link Sender.wake} follows. */
   closeOpenBatch(queue: PartitionQueue): void;
-  /** Writes producer id, epoch and sequence into the batch's bytes. */
-  stamp(batch: ProducerBatch): void;
+  /** Makes the batch's bytes with its producer id, epoch and sequence as they are now. */
+  finishBytes(batch: ProducerBatch): void;
   /** The batch no longer counts against the buffer. */
   onSettled(batch: ProducerBatch): void;
 }
@@ -79,6 +79,9 @@ const SEQUENCE_REFUSED: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'UNKNOWN_PRODUCER_ID',
   'INVALID_PRODUCER_EPOCH',
 ]);
+
+/** A topic that stays unknown this often was deleted: no use in waiting for the delivery timeout. */
+const UNKNOWN_TOPIC_RETRIES = 4;
 
 export class Sender {
   readonly #options: SenderOptions;
@@ -129,6 +132,14 @@ export class Sender {
     }
   }
 
+  /** Gives up a closed batch that cannot be sent at all. */
+  abandon(batch: ProducerBatch, error: BurrowError): void {
+    const index = batch.queue.waiting.indexOf(batch);
+    if (index >= 0) batch.queue.waiting.splice(index, 1);
+    this.#giveUp(batch.queue, batch, error);
+    this.requestDrain();
+  }
+
   /** Gives up everything under way. */
   close(error: BurrowError): void {
     this.#closed = true;
@@ -161,7 +172,7 @@ export class Sender {
       this.#options.closeOpenBatch(queue);
     }
     const batch = queue.nextWaiting();
-    if (batch?.bytes === undefined) return;
+    if (batch === undefined || !batch.isReady) return;
     const nodeId = this.#options.transport.leaderOf(queue.topic, queue.partition);
     if (nodeId === undefined) {
       this.#delay(queue, 0, nowMs);
@@ -170,10 +181,8 @@ export class Sender {
     }
     queue.waiting.splice(queue.waiting.indexOf(batch), 1);
     queue.inFlight.add(batch);
-    if (queue.idempotence !== undefined) {
-      if (batch.baseSequence < 0) queue.idempotence.assign(batch);
-      this.#options.stamp(batch);
-    }
+    if (queue.idempotence !== undefined && batch.baseSequence < 0) queue.idempotence.assign(batch);
+    this.#options.finishBytes(batch);
     const batches = byNode.get(nodeId);
     if (batches === undefined) byNode.set(nodeId, [batch]);
     else batches.push(batch);
@@ -273,7 +282,8 @@ export class Sender {
       }
     } else {
       if (OUTCOME_UNKNOWN.has(error.code)) batch.outcomeUnknown = true;
-      if (!error.retriable) {
+      const isHopeless = error.code === 'UNKNOWN_TOPIC_OR_PARTITION' && batch.attempts > UNKNOWN_TOPIC_RETRIES;
+      if (!error.retriable || isHopeless) {
         this.#giveUp(queue, batch, error);
         return;
       }
@@ -366,7 +376,7 @@ function deliveryTimeout(batch: ProducerBatch): BurrowError {
 
 /** The error with topic and partition in message and fields. */
 function withPlace(error: BurrowError, batch: ProducerBatch): BurrowError {
-  if (isBurrowError(error, 'CLIENT_CLOSED')) return error;
+  if (error.code === 'CLIENT_CLOSED') return error;
   const { topic, partition } = batch;
   return new BurrowError(error.code, `${topic}-${partition}: ${error.message}`, {
     cause: error,

@@ -7,16 +7,17 @@ import type { RecordMetadata } from './producer-batch.ts';
 import type { ProducerRecord } from './producer-options.ts';
 import type { SendManyWatcher } from './watchers.ts';
 
-/** Either a send(), which has `resolve` and `reject`, or (part of) a sendMany(), which has a watcher. */
+/** A send(), or what one sendMany() has for one topic, or (without records) the mark of a flush(). */
 export interface WaitingSend<K, V> {
   readonly records: readonly ProducerRecord<K, V>[];
   /** The first record that was not added yet. */
   index: number;
+  /** Of a sendMany(). */
   readonly watcher: SendManyWatcher | undefined;
+  /** Of a send(). */
   readonly resolve: ((metadata: Promise<RecordMetadata>) => void) | undefined;
-  readonly reject: ((error: BurrowError) => void) | undefined;
-  /** Called when no record of it waits any more, and nothing of it failed. */
-  readonly onAllAdded: (() => void) | undefined;
+  /** Called once when nothing of it waits any more; with an error if not all records were added. */
+  readonly onEnd: (error: BurrowError | undefined) => void;
   /** Monotonic milliseconds. */
   readonly sinceMs: number;
   next: WaitingSend<K, V> | undefined;

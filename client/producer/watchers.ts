@@ -23,8 +23,9 @@ export class SendManyWatcher implements BatchWatcher {
   #resolve!: (result: SendManyResult) => void;
   #reject!: (error: BurrowError) => void;
   #runsOutstanding = 0;
+  /** Places from which more records may come: the call itself, and the lines in which its records wait. */
+  #sources = 1;
   #recordCount = 0;
-  #complete: boolean = false;
   #error: BurrowError | undefined;
   readonly #ranges: StoredRange[] = [];
 
@@ -41,16 +42,15 @@ export class SendManyWatcher implements BatchWatcher {
     if (batch.watchLastRecord(this)) this.#runsOutstanding += 1;
   }
 
-  /** No more records will be added. */
-  complete(): void {
-    this.#complete = true;
-    this.#maybeSettle();
+  addSource(): void {
+    this.#sources += 1;
   }
 
-  /** The rest of the records will not be added. */
-  fail(error: BurrowError): void {
+  /** No more records come from one source; `error` if not all of them could be added. */
+  sourceEnded(error: BurrowError | undefined): void {
+    this.#sources -= 1;
     this.#error ??= error;
-    this.complete();
+    this.#maybeSettle();
   }
 
   onBatchSettled(
@@ -71,7 +71,7 @@ export class SendManyWatcher implements BatchWatcher {
   }
 
   #maybeSettle(): void {
-    if (!this.#complete || this.#runsOutstanding > 0) return;
+    if (this.#sources > 0 || this.#runsOutstanding > 0) return;
     if (this.#error !== undefined) this.#reject(this.#error);
     else this.#resolve({ recordCount: this.#recordCount, ranges: this.#ranges });
   }
