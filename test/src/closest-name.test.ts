@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { closestName, didYouMean } from '../src/closest-name.ts';
+import { closestName, didYouMean } from '../../src/closest-name.ts';
 
 test('finds the name behind a slip of the fingers', () => {
   const names = ['produce', 'consume', 'topic', 'start'];
