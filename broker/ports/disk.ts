@@ -46,3 +46,13 @@ export interface DiskFile {
 export function diskErrorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
+
+/**
+ * Throws a RangeError for what no file has. Node takes a position that is no number for "the current one", which would
+ * quietly write to the wrong place; so every disk checks before the call.
+ */
+export function assertFileRange(position: number, bytes: number): void {
+  if (!Number.isSafeInteger(position) || position < 0 || !Number.isSafeInteger(bytes) || bytes < 0) {
+    throw new RangeError(`invalid file range: position ${position}, ${bytes} bytes`);
+  }
+}

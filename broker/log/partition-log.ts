@@ -1,0 +1,757 @@
+/**
+ * One partition's log: append, read, look up, and what is durable of it. Knows bytes and offsets, no protocol and no
+ * replicas. Opening and recovery stand in `recovery.ts`, removal of old records in `retention.ts` and `compaction.ts`.
+ *
+ * Offsets, each the end (exclusive) of something, in the order that always holds:
+ *   logStartOffset <= highWatermark <= syncedOffset <= logEndOffset, and lastStableOffset <= highWatermark
+ */
+import { join } from 'node:path';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
+import {
+  BATCH_HEADER_BYTES,
+  baseSequence,
+  baseOffset as batchBaseOffset,
+  batchBytes as batchBytesAt,
+  nextOffset as batchNextOffset,
+  lastOffsetDelta,
+  magic,
+  maxTimestamp,
+  producerEpoch,
+  producerId,
+  recordsCount,
+  setBaseOffset,
+  setLogAppendTime,
+  setPartitionLeaderEpoch,
+} from '../../src/records/batch-header.ts';
+import type { Clock } from '../ports/clock.ts';
+import { type Disk, diskErrorCode } from '../ports/disk.ts';
+import type { Logger } from '../ports/logger.ts';
+import { replaceJsonFile } from './atomic-file.ts';
+import { Deferred } from './deferred.ts';
+import {
+  DELETED_SUFFIX,
+  logKey,
+  offsetIndexFile,
+  offsetName,
+  PARTITION_FILE,
+  producerSnapshotFile,
+  timeIndexFile,
+} from './file-names.ts';
+import type { CommitParticipant, GroupCommit } from './group-commit.ts';
+import type { LeaderEpochs } from './leader-epochs.ts';
+import type { LogConfig } from './log-config.ts';
+import type { ProducerState } from './producer-state.ts';
+import { SEGMENT_BYTES_LIMIT, Segment } from './segment.ts';
+import { LogTail, type TailCache } from './tail-cache.ts';
+
+/** What all logs of a node share. */
+export interface LogEnvironment {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly tailCache: TailCache;
+  /** The journal's commit with `flush=always`; undefined where acknowledging means written to the segment. */
+  readonly groupCommit: GroupCommit | undefined;
+  /** The log holds batches that are not in its segment yet. */
+  readonly onUnwritten: (log: PartitionLog, bytes: number) => void;
+  readonly onWritten: (log: PartitionLog, bytes: number) => void;
+  readonly onFailed: (log: PartitionLog) => void;
+}
+
+export interface PartitionLogState {
+  readonly topic: string;
+  readonly topicId: Buffer;
+  readonly partition: number;
+  readonly folder: string;
+  readonly config: LogConfig;
+  readonly logStartOffset: number;
+  /** Ascending, never empty; the last is the active one. */
+  readonly segments: Segment[];
+  readonly producers: ProducerState;
+  readonly leaderEpochs: LeaderEpochs;
+  /** Offsets of the producer snapshots in the folder, ascending. */
+  readonly snapshotOffsets: readonly number[];
+  /** Everything below it is known to be synced in the segments. */
+  readonly recoveryPoint: number;
+}
+
+export interface Appended {
+  readonly baseOffset: number;
+  readonly nextOffset: number;
+  /** Milliseconds, or -1 where the producer's timestamps stay. */
+  readonly logAppendTimeMs: number;
+  /** True if this repeats one of the producer's last batches, which then was not written again. */
+  readonly duplicate: boolean;
+  /** Settles when the batch is durable by the flush policy, or rejects with STORAGE_ERROR or STORAGE_FULL. */
+  readonly synced: Promise<void>;
+}
+
+export interface ReadOptions {
+  readonly bytesMax: number;
+  /** Nothing at or behind it is returned. */
+  readonly endOffset: number;
+  /** Return the first batch even if it is larger than `bytesMax` (KIP-74). */
+  readonly wholeFirstBatch: boolean;
+}
+
+/** With the journal, batches go to the segment when this much has gathered; until then they are served from memory. */
+const WRITE_OUT_BYTES = 1024 * 1024;
+/** One write to a segment takes at most about this much. */
+const WRITE_RUN_BYTES = 4 * 1024 * 1024;
+const READ_BYTES_MAX = 8 * 1024 * 1024;
+/** What a read takes along to bridge the gap from an index entry to the batch that is wanted. */
+const READ_SLACK_BYTES = 8 * 1024;
+
+export class PartitionLog implements CommitParticipant {
+  readonly topic: string;
+  readonly topicId: Buffer;
+  readonly partition: number;
+  readonly key: string;
+  readonly folder: string;
+  readonly #environment: LogEnvironment;
+  readonly #tail = new LogTail();
+  readonly #producers: ProducerState;
+  readonly #leaderEpochs: LeaderEpochs;
+  #segments: Segment[];
+  #active: Segment;
+  #config: LogConfig;
+  #logStartOffset: number;
+  #logEndOffset: number;
+  #syncedOffset: number;
+  #highWatermark: number;
+  /** Everything below it is synced in segments: recovery may rely on it. Moved by syncSegments. */
+  #recoveryPoint: number;
+  #unwrittenBytes = 0;
+  #failure: BurrowError | undefined;
+  #closed = false;
+  /** Offsets of the snapshots on disk, newest last; the two newest are kept. */
+  readonly #snapshots: number[] = [];
+  #nextWriteOut: Deferred | undefined;
+  #writing = false;
+  #syncing: Promise<void> = Promise.resolve();
+  /** Index files, snapshots and epochs are written one after the other, off the append path. */
+  #housekeeping: Promise<void> = Promise.resolve();
+
+  /** Called once per commit, not per batch, when syncedOffset or highWatermark moved, or the log failed. */
+  onAdvance: ((log: PartitionLog) => void) | undefined;
+
+  constructor(environment: LogEnvironment, state: PartitionLogState) {
+    this.#environment = environment;
+    this.topic = state.topic;
+    this.topicId = state.topicId;
+    this.partition = state.partition;
+    this.key = logKey(state.topic, state.partition);
+    this.folder = state.folder;
+    this.#config = state.config;
+    this.#segments = state.segments;
+    this.#active = state.segments.at(-1)!;
+    this.#producers = state.producers;
+    this.#leaderEpochs = state.leaderEpochs;
+    this.#logStartOffset = state.logStartOffset;
+    this.#logEndOffset = Math.max(this.#active.nextOffset, state.logStartOffset);
+    this.#syncedOffset = this.#logEndOffset;
+    this.#highWatermark = this.#logEndOffset;
+    this.#recoveryPoint = state.recoveryPoint;
+    this.#snapshots.push(...state.snapshotOffsets);
+  }
+
+  get config(): LogConfig {
+    return this.#config;
+  }
+
+  /** First offset that may be read. Moved by retention and deleteRecordsBefore. Invariant: never goes back. */
+  get logStartOffset(): number {
+    return this.#logStartOffset;
+  }
+
+  /** Offset that the next batch gets. Moved by append. */
+  get logEndOffset(): number {
+    return this.#logEndOffset;
+  }
+
+  /** End of what is durable by the flush policy. Moved by commits. */
+  get syncedOffset(): number {
+    return this.#syncedOffset;
+  }
+
+  /** End of what consumers may see. Moved by whoever knows the replicas. Invariant: never goes back. */
+  get highWatermark(): number {
+    return this.#highWatermark;
+  }
+
+  /** End of what read-committed consumers may see: no open transaction begins below it. */
+  get lastStableOffset(): number {
+    return this.#highWatermark;
+  }
+
+  get recoveryPoint(): number {
+    return this.#recoveryPoint;
+  }
+
+  get leaderEpoch(): number {
+    return this.#leaderEpochs.latest;
+  }
+
+  get bytes(): number {
+    let bytes = 0;
+    for (const segment of this.#segments) bytes += segment.bytes;
+    return bytes;
+  }
+
+  get segmentCount(): number {
+    return this.#segments.length;
+  }
+
+  /** Ascending; the last is the active one. For retention, compaction and checkpoints. */
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /** Sticky until a restart; set when storage failed under this log. */
+  get failure(): BurrowError | undefined {
+    return this.#failure;
+  }
+
+  get unwrittenBytes(): number {
+    return this.#unwrittenBytes;
+  }
+
+  reconfigure(config: LogConfig): void {
+    this.#config = config;
+  }
+
+  /**
+   * Appends one checked record batch: stamps offset and leader epoch in place and hands it to the commit. Synchronous,
+   * so calls take effect in their order. The log owns the buffer from here. Per batch.
+   * Throws OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH, or the failure of this log.
+   */
+  append(batch: Buffer, options: { leaderEpoch: number; appendTimeMs: number }): Appended {
+    this.#checkUsable();
+    const isIdempotent = producerId(batch, 0) >= 0;
+    if (isIdempotent) {
+      const repeated = this.#producers.check(producerHeader(batch));
+      if (repeated !== undefined) return this.#answerRepeated(repeated.baseOffset, repeated.nextOffset);
+    }
+
+    const baseOffset = this.#logEndOffset;
+    const nextOffset = baseOffset + lastOffsetDelta(batch, 0) + 1;
+    if (options.leaderEpoch > this.#leaderEpochs.latest) this.assignLeaderEpoch(options.leaderEpoch);
+    const stampsTime = this.#config.timestampType === 'LogAppendTime';
+    if (stampsTime) setLogAppendTime(batch, 0, options.appendTimeMs);
+    setBaseOffset(batch, 0, baseOffset);
+    setPartitionLeaderEpoch(batch, 0, options.leaderEpoch);
+    if (isIdempotent) this.#producers.update(producerHeader(batch), baseOffset, nextOffset, options.appendTimeMs);
+
+    return {
+      baseOffset,
+      nextOffset,
+      logAppendTimeMs: stampsTime ? options.appendTimeMs : -1,
+      duplicate: false,
+      synced: this.#appendStamped(withoutSlack(batch), baseOffset, nextOffset, options.appendTimeMs),
+    };
+  }
+
+  /** Puts back a batch that the journal holds and the segments lack. Only during recovery. */
+  restore(batch: Buffer, appendedAtMs: number): void {
+    const baseOffset = batchBaseOffset(batch, 0);
+    const nextOffset = batchNextOffset(batch, 0);
+    if (producerId(batch, 0) >= 0) this.#producers.update(producerHeader(batch), baseOffset, nextOffset, appendedAtMs);
+    this.#store(withoutSlack(batch), baseOffset, nextOffset, appendedAtMs);
+    this.#syncedOffset = nextOffset;
+    this.#highWatermark = nextOffset;
+  }
+
+  /** Notes that the leader of `epoch` writes from here on, even before its first record (KIP-279). */
+  assignLeaderEpoch(epoch: number): void {
+    if (this.#leaderEpochs.assign(epoch, this.#logEndOffset)) void this.saveState().catch(() => {});
+  }
+
+  endOffsetForEpoch(epoch: number): { epoch: number; endOffset: number } | undefined {
+    return this.#leaderEpochs.endOffset(epoch, this.#logEndOffset);
+  }
+
+  epochAt(offset: number): number {
+    return this.#leaderEpochs.epochAt(offset);
+  }
+
+  /** Moves the high watermark forward; beyond what is synced here it does not go. */
+  advanceHighWatermark(offset: number): void {
+    const next = Math.min(offset, this.#syncedOffset);
+    if (next > this.#highWatermark) this.#highWatermark = next;
+  }
+
+  onSynced(offset: number): void {
+    if (offset <= this.#syncedOffset) return;
+    this.#syncedOffset = offset;
+    this.onAdvance?.(this);
+  }
+
+  /** Storage failed: nothing is appended or acknowledged any more until a restart. What is readable stays so. */
+  fail(error: BurrowError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#tail.frozen = true;
+    this.#environment.tailCache.evict();
+    this.#environment.logger.error(
+      { log: this.key, code: error.code, error: error.message },
+      'partition stopped accepting writes',
+    );
+    this.#environment.onFailed(this);
+    this.onAdvance?.(this);
+  }
+
+  /**
+   * Whole batches, the first being the one that holds `offset`. Answers at once from memory, or with a promise from
+   * disk. Throws OFFSET_OUT_OF_RANGE, STORAGE_ERROR. Per batch.
+   */
+  read(offset: number, options: ReadOptions): Buffer[] | Promise<Buffer[]> {
+    if (offset < this.#logStartOffset || offset > this.#logEndOffset) throw this.#outOfRange(offset);
+    if (offset >= options.endOffset) return [];
+    if (offset >= this.#tail.firstOffset) {
+      return this.#tail.read(offset, options.endOffset, options.bytesMax, options.wholeFirstBatch);
+    }
+    return this.#readSegments(offset, options);
+  }
+
+  /** Bytes between two offsets, as far as it can be told without reading; for the minimum of a long poll. */
+  bytesBetween(offset: number, endOffset: number): number {
+    if (offset >= endOffset) return 0;
+    if (offset >= this.#tail.firstOffset) return this.#tail.bytesBetween(offset, endOffset);
+    // Older than the hot tail: more than any sensible minimum.
+    return this.#segmentFor(offset).bytes + this.#active.bytes;
+  }
+
+  /** Segment that holds an offset, or the next one that has records behind it. */
+  #segmentFor(offset: number): Segment {
+    return this.#segments[this.#segmentIndexFor(offset)]!;
+  }
+
+  #segmentIndexFor(offset: number): number {
+    let low = 0;
+    let high = this.#segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#segments[middle]!.baseOffset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(0, low - 1);
+  }
+
+  async #readSegments(offset: number, options: ReadOptions): Promise<Buffer[]> {
+    for (let index = this.#segmentIndexFor(offset); index < this.#segments.length; index++) {
+      const segment = this.#segments[index]!;
+      segment.lastUsedMs = this.#environment.clock.monotonic();
+      let found: Buffer[] | undefined;
+      try {
+        found = await this.#readSegment(segment, offset, options);
+      } catch (error) {
+        if (offset < this.#logStartOffset) throw this.#outOfRange(offset);
+        throw this.#readError(segment, error);
+      }
+      if (found !== undefined) return found;
+      // Nothing at or behind the offset in this segment (compaction removed it): the next one goes on.
+      if (offset >= this.#tail.firstOffset) break;
+      if (this.#segments[index] !== segment) index = this.#segmentIndexFor(offset) - 1;
+    }
+    return this.#tail.isEmpty
+      ? []
+      : this.#tail.read(offset, options.endOffset, options.bytesMax, options.wholeFirstBatch);
+  }
+
+  /** Undefined if the segment ends before the offset. */
+  async #readSegment(segment: Segment, offset: number, options: ReadOptions): Promise<Buffer[] | undefined> {
+    let position = segment.positionHint(offset);
+    if (position === undefined) {
+      await segment.loadIndexes();
+      position = segment.positionHint(offset) ?? 0;
+    }
+    const end = segment.writtenBytes;
+    let bytes = Math.min(options.bytesMax + READ_SLACK_BYTES, READ_BYTES_MAX);
+    while (position < end) {
+      const window = await segment.read(position, Math.min(bytes, end - position));
+      let at = 0;
+      while (batchFits(window, at) && batchNextOffset(window, at) <= offset)
+        at += this.#checkedBatchBytes(segment, window, at, position);
+      if (batchFits(window, at)) {
+        const taken = this.#wholeBatches(segment, window, at, position, options);
+        return taken > at ? [window.subarray(at, taken)] : [];
+      }
+      if (at > 0) {
+        position += at;
+        continue;
+      }
+      // The batch that stands here is larger than the window.
+      if (window.length < BATCH_HEADER_BYTES) throw damaged(segment, position);
+      const needed = this.#checkedBatchBytes(segment, window, 0, position);
+      if (!options.wholeFirstBatch && needed > options.bytesMax && batchNextOffset(window, 0) > offset) return [];
+      if (needed <= window.length || position + needed > end) throw damaged(segment, position);
+      bytes = needed;
+    }
+    return undefined;
+  }
+
+  /** Where the run of whole, readable batches that begins at `start` ends in the window. */
+  #wholeBatches(segment: Segment, window: Buffer, start: number, position: number, options: ReadOptions): number {
+    let at = start;
+    while (batchFits(window, at) && batchNextOffset(window, at) <= options.endOffset) {
+      const bytes = this.#checkedBatchBytes(segment, window, at, position);
+      const tooMuch = at + bytes - start > options.bytesMax;
+      if (tooMuch && !(at === start && options.wholeFirstBatch)) break;
+      at += bytes;
+    }
+    return at;
+  }
+
+  /** Size of the batch in the window; the header is checked as far as following it needs. */
+  #checkedBatchBytes(segment: Segment, window: Buffer, at: number, position: number): number {
+    const bytes = batchBytesAt(window, at);
+    if (bytes < BATCH_HEADER_BYTES || magic(window, at) !== 2) throw damaged(segment, position + at);
+    return bytes;
+  }
+
+  #readError(segment: Segment, error: unknown): BurrowError {
+    if (error instanceof BurrowError) return error;
+    const text = error instanceof Error ? error.message : String(error);
+    this.#environment.logger.error({ log: this.key, file: segment.path, error: text }, 'segment cannot be read');
+    return new BurrowError('STORAGE_ERROR', `${segment.path} cannot be read: ${text}`, {
+      cause: error,
+      fields: { file: segment.path },
+    });
+  }
+
+  /** Moves the log start offset up and removes segments that end below it. Durable when it resolves. */
+  async deleteRecordsBefore(offset: number): Promise<void> {
+    this.#checkUsable();
+    if (offset > this.#highWatermark || offset < 0) throw this.#outOfRange(offset);
+    if (offset <= this.#logStartOffset) return;
+    this.#logStartOffset = offset;
+    await this.saveState();
+    const obsolete = this.#segments.filter((segment) => segment !== this.#active && segment.nextOffset <= offset);
+    await this.removeSegments(obsolete);
+  }
+
+  /**
+   * Takes the oldest segments out of the log. Their files are renamed at once, so that they do not come back at the
+   * next start, and removed after a delay, so that readers can finish.
+   */
+  async removeSegments(obsolete: readonly Segment[]): Promise<void> {
+    if (obsolete.length === 0) return;
+    const gone = new Set(obsolete);
+    if (gone.has(this.#active)) throw new Error('the active segment cannot be removed');
+    this.#segments = this.#segments.filter((segment) => !gone.has(segment));
+    this.#logStartOffset = Math.max(this.#logStartOffset, this.#segments[0]!.baseOffset);
+    if (this.#leaderEpochs.truncateStart(this.#logStartOffset)) void this.saveState().catch(() => {});
+    for (const segment of obsolete) await this.#retireSegmentFiles(segment);
+  }
+
+  async #retireSegmentFiles(segment: Segment): Promise<void> {
+    const { disk, clock } = this.#environment;
+    const paths = [
+      segment.path,
+      offsetIndexFile(this.folder, segment.baseOffset),
+      timeIndexFile(this.folder, segment.baseOffset),
+    ];
+    const retired: string[] = [];
+    for (const path of paths) {
+      if (!(await disk.exists(path))) continue;
+      await disk.rename(path, path + DELETED_SUFFIX);
+      retired.push(path + DELETED_SUFFIX);
+    }
+    segment.relocate(segment.path + DELETED_SUFFIX);
+    clock.schedule(this.#config.fileDeleteDelayMs, () => {
+      void (async () => {
+        await segment.closeFile();
+        for (const path of retired) await disk.remove(path);
+      })().catch((error: unknown) => this.#housekeepingFailed('removing a segment', error));
+    });
+  }
+
+  /** Puts compacted segments in the place of the ones they were made from. The files are in place already. */
+  replaceSegments(replaced: readonly Segment[], replacements: readonly Segment[]): void {
+    const gone = new Set(replaced);
+    const at = this.#segments.findIndex((segment) => gone.has(segment));
+    const kept = this.#segments.filter((segment) => !gone.has(segment));
+    this.#segments = [...kept.slice(0, at), ...replacements, ...kept.slice(at)];
+  }
+
+  /** Starts a new segment if the active one holds anything. */
+  roll(): void {
+    if (this.#active.bytes === 0) return;
+    const finished = this.#active;
+    const snapshot = this.#producers.encode();
+    const baseOffset = this.#logEndOffset;
+    this.#active = Segment.create({
+      disk: this.#environment.disk,
+      folder: this.folder,
+      baseOffset,
+      indexIntervalBytes: this.#config.indexIntervalBytes,
+    });
+    this.#segments.push(this.#active);
+    this.#environment.logger.debug({ log: this.key, baseOffset }, 'segment rolled');
+    this.#keepHouse('closing a segment', async () => {
+      await finished.writeIndexes();
+      await this.#writeProducerSnapshot(baseOffset, snapshot);
+    });
+  }
+
+  /** Rolls a segment that is old enough, even if nothing is appended to it any more. */
+  maybeRollByAge(nowMs: number): void {
+    const { firstAppendMs } = this.#active;
+    if (firstAppendMs !== undefined && nowMs - firstAppendMs >= this.#config.segmentMs) this.roll();
+  }
+
+  expireProducers(deadlineMs: number): void {
+    this.#producers.expire(deadlineMs);
+  }
+
+  /** Resolves when everything that was appended before the call is written to its segment (not synced). */
+  writeOut(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#nextWriteOut === undefined) {
+      this.#nextWriteOut = new Deferred();
+      if (!this.#writing) {
+        this.#writing = true;
+        // A microtask later, so that one write takes all that the current turn appends.
+        void Promise.resolve().then(() => this.#writeLoop());
+      }
+    }
+    return this.#nextWriteOut.promise;
+  }
+
+  /** Syncs what is written to segments; then {@link recoveryPoint} stands at or behind the log end of the call. */
+  syncSegments(): Promise<void> {
+    const run = this.#syncing.then(() => this.#syncSegments());
+    this.#syncing = run.catch(() => {});
+    return run;
+  }
+
+  /** Writes everything out and syncs it, with indexes and producer state, for a start without recovery. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#failure === undefined) {
+      await this.syncSegments();
+      await this.#housekeeping;
+      await this.#active.writeIndexes();
+      await this.#writeProducerSnapshot(this.#logEndOffset, this.#producers.encode());
+    }
+    await this.#housekeeping;
+    await this.closeFiles();
+  }
+
+  /** Lets go of everything without saving: for a log that is being deleted. */
+  async abandon(): Promise<void> {
+    this.#closed = true;
+    this.#failure ??= new BurrowError('UNKNOWN_TOPIC_OR_PARTITION', `The topic ${this.topic} has been deleted.`);
+    this.#tail.clear();
+    this.onAdvance?.(this);
+    await this.#syncing;
+    await this.#housekeeping;
+    while (this.#writing) await new Promise<void>((resolve) => this.#environment.clock.schedule(1, resolve));
+    await this.closeFiles();
+  }
+
+  async closeFiles(): Promise<void> {
+    for (const segment of this.#segments) await segment.closeFile();
+  }
+
+  /** Writes identity, log start offset and leader epochs, durably; one writer at a time. */
+  saveState(): Promise<void> {
+    const saved = this.#housekeeping.then(() =>
+      replaceJsonFile(this.#environment.disk, join(this.folder, PARTITION_FILE), {
+        topic: this.topic,
+        topicId: this.topicId.toString('hex'),
+        partition: this.partition,
+        logStartOffset: this.#logStartOffset,
+        leaderEpochs: this.#leaderEpochs.entries,
+      }),
+    );
+    this.#housekeeping = saved.catch((error: unknown) => this.#housekeepingFailed('saving the partition file', error));
+    return saved;
+  }
+
+  #checkUsable(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#closed) throw new BurrowError('SHUTTING_DOWN');
+  }
+
+  #outOfRange(offset: number): BurrowError {
+    return new BurrowError(
+      'OFFSET_OUT_OF_RANGE',
+      `Offset ${offset} of ${this.key} is outside ${this.#logStartOffset} to ${this.#highWatermark}.`,
+      { fields: { topic: this.topic, partition: this.partition, offset, logStartOffset: this.#logStartOffset } },
+    );
+  }
+
+  /** A batch that was sent again: its first copy may still be on its way to the disk. */
+  #answerRepeated(baseOffset: number, nextOffset: number): Appended {
+    const synced = nextOffset <= this.#syncedOffset ? Promise.resolve() : this.#commitOfEverything();
+    return { baseOffset, nextOffset, logAppendTimeMs: -1, duplicate: true, synced };
+  }
+
+  #commitOfEverything(): Promise<void> {
+    const { groupCommit } = this.#environment;
+    return groupCommit === undefined ? this.writeOut() : groupCommit.barrier();
+  }
+
+  #appendStamped(batch: Buffer, baseOffset: number, nextOffset: number, appendTimeMs: number): Promise<void> {
+    this.#store(batch, baseOffset, nextOffset, appendTimeMs);
+    const { groupCommit } = this.#environment;
+    if (groupCommit === undefined) return this.writeOut();
+    if (this.#unwrittenBytes >= WRITE_OUT_BYTES) void this.writeOut();
+    return groupCommit.add(
+      this,
+      { topicId: this.topicId, partition: this.partition, baseOffset, records: batch },
+      nextOffset,
+    );
+  }
+
+  /** Takes a stamped batch into the active segment and the tail. */
+  #store(batch: Buffer, baseOffset: number, nextOffset: number, appendTimeMs: number): void {
+    if (this.#mustRoll(batch.length, nextOffset, appendTimeMs)) this.roll();
+    const segment = this.#active;
+    const position = segment.bytes;
+    segment.noteAppend(position, baseOffset, nextOffset, batch.length, maxTimestamp(batch, 0));
+    segment.firstAppendMs ??= appendTimeMs;
+    this.#logEndOffset = nextOffset;
+    this.#tail.push({ baseOffset, nextOffset, bytes: batch, segment, position });
+    this.#unwrittenBytes += batch.length;
+    this.#environment.tailCache.add(this.#tail, batch.length);
+    this.#environment.onUnwritten(this, batch.length);
+  }
+
+  #mustRoll(bytes: number, nextOffset: number, appendTimeMs: number): boolean {
+    const { bytes: size, baseOffset, firstAppendMs } = this.#active;
+    if (size === 0) return false;
+    if (size + bytes > Math.min(this.#config.segmentBytes, SEGMENT_BYTES_LIMIT)) return true;
+    if (nextOffset - baseOffset > 0x7fff_ffff) return true;
+    return firstAppendMs !== undefined && appendTimeMs - firstAppendMs >= this.#config.segmentMs;
+  }
+
+  async #writeLoop(): Promise<void> {
+    while (this.#nextWriteOut !== undefined) {
+      const covered = this.#nextWriteOut;
+      this.#nextWriteOut = undefined;
+      const endOffset = this.#logEndOffset;
+      try {
+        await this.#writeUnwritten(endOffset);
+      } catch (error) {
+        this.fail(storageFailure(this.key, 'written', error));
+        covered.reject(this.#failure);
+        continue;
+      }
+      // Without a journal, written to the segment is what an acknowledgment promises.
+      if (this.#environment.groupCommit === undefined) this.onSynced(endOffset);
+      covered.resolve();
+    }
+    this.#writing = false;
+  }
+
+  async #writeUnwritten(endOffset: number): Promise<void> {
+    while (this.#tail.hasUnwritten) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const run = this.#tail.nextUnwritten(WRITE_RUN_BYTES);
+      const first = run[0]!;
+      if (first.baseOffset >= endOffset) return;
+      const file = await first.segment.file();
+      const buffers = run.map((batch) => batch.bytes);
+      await file.write(buffers, first.position);
+      const last = run.at(-1)!;
+      first.segment.writtenBytes = last.position + last.bytes.length;
+      const bytes = first.segment.writtenBytes - first.position;
+      this.#tail.markWritten(run.length);
+      this.#unwrittenBytes -= bytes;
+      this.#environment.onWritten(this, bytes);
+    }
+  }
+
+  async #syncSegments(): Promise<void> {
+    const target = this.#logEndOffset;
+    await this.writeOut();
+    try {
+      let namesSynced = true;
+      for (const segment of this.#segments) {
+        if (segment.syncedBytes === segment.writtenBytes) continue;
+        const bytes = segment.writtenBytes;
+        const file = await segment.file();
+        await file.sync();
+        segment.syncedBytes = bytes;
+        namesSynced &&= segment.nameSynced;
+      }
+      if (!namesSynced) {
+        await this.#environment.disk.syncDirectory(this.folder);
+        for (const segment of this.#segments) if (segment.syncedBytes > 0) segment.nameSynced = true;
+      }
+    } catch (error) {
+      this.fail(storageFailure(this.key, 'synced', error));
+      throw this.#failure;
+    }
+    this.#recoveryPoint = Math.max(this.#recoveryPoint, target);
+  }
+
+  async #writeProducerSnapshot(offset: number, snapshot: Buffer): Promise<void> {
+    const file = await this.#environment.disk.open(producerSnapshotFile(this.folder, offset), {
+      create: true,
+      truncate: true,
+    });
+    try {
+      await file.write([snapshot], 0);
+    } finally {
+      await file.close();
+    }
+    if (this.#snapshots.at(-1) !== offset) this.#snapshots.push(offset);
+    while (this.#snapshots.length > 2) {
+      await this.#environment.disk.remove(producerSnapshotFile(this.folder, this.#snapshots.shift()!));
+    }
+  }
+
+  /** Work whose result is a hint that the next start can do without; it must not stop the log. */
+  #keepHouse(what: string, work: () => Promise<void>): void {
+    this.#housekeeping = this.#housekeeping.then(work).catch((error: unknown) => this.#housekeepingFailed(what, error));
+  }
+
+  #housekeepingFailed(what: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    this.#environment.logger.warn({ log: this.key, what, error: text }, 'housekeeping failed');
+  }
+}
+
+function producerHeader(batch: Buffer) {
+  return {
+    producerId: producerId(batch, 0),
+    producerEpoch: producerEpoch(batch, 0),
+    baseSequence: baseSequence(batch, 0),
+    recordsCount: recordsCount(batch, 0),
+  };
+}
+
+function batchFits(window: Buffer, at: number): boolean {
+  return window.length - at >= BATCH_HEADER_BYTES && batchBytesAt(window, at) <= window.length - at;
+}
+
+/** A small slice of a large receive buffer would keep all of it alive in the tail. */
+function withoutSlack(batch: Buffer): Buffer {
+  return batch.buffer.byteLength <= batch.length * 2 ? batch : Buffer.from(batch);
+}
+
+function damaged(segment: Segment, position: number): BurrowError {
+  return new BurrowError(
+    'STORAGE_CORRUPT',
+    `${segment.path} is damaged at position ${position} (offsets from ${offsetName(segment.baseOffset)}).`,
+    { fields: { file: segment.path, position } },
+  );
+}
+
+/** The typed form of a failed write or sync. */
+export function storageFailure(what: string, verb: 'written' | 'synced', error: unknown): BurrowError {
+  if (error instanceof BurrowError) return error;
+  const code = diskErrorCode(error);
+  const text = error instanceof Error ? error.message : String(error);
+  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  return new BurrowError(
+    full ? 'STORAGE_FULL' : 'STORAGE_ERROR',
+    `${what} could not be ${verb} (${text}). It accepts no more writes; ` +
+      `${full ? 'free disk space' : 'check the disk'} and restart the broker. Nothing acknowledged is lost.`,
+    { cause: error, fields: { what } },
+  );
+}
