@@ -5,7 +5,7 @@
  */
 import { inspect } from 'node:util';
 import { didYouMean } from '../src/closest-name.ts';
-import { formatDuration, formatSize, parseDuration, parseSize } from '../src/duration-and-size.ts';
+import { formatBytes, formatDuration, parseBytes, parseDurationMs } from '../src/duration-and-size.ts';
 import { BurrowError } from '../src/errors/burrow-error.ts';
 import {
   type BrokerOptions,
@@ -141,7 +141,7 @@ export function checkOption(name: OptionName, row: OptionRow, value: unknown, so
       break;
     }
     default: {
-      const number = quantity(row, value);
+      const number = quantity(name, row, value);
       if (number !== undefined && number >= row.min && number <= row.max) return number;
       if (number === -1 && row.unlimited) return -1;
     }
@@ -158,13 +158,17 @@ export function checkOption(name: OptionName, row: OptionRow, value: unknown, so
   );
 }
 
-function quantity(row: OptionRow & { type: 'integer' | 'duration' | 'bytes' }, value: unknown): number | undefined {
+function quantity(
+  name: string,
+  row: OptionRow & { type: 'integer' | 'duration' | 'bytes' },
+  value: unknown,
+): number | undefined {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? value : undefined;
   if (typeof value !== 'string') return undefined;
   if (value === '-1' || (row.unlimited && value === 'unlimited')) return -1;
   if (row.type === 'integer') return /^\d{1,15}$/.test(value) ? Number(value) : undefined;
   try {
-    return row.type === 'duration' ? parseDuration(value) : parseSize(value);
+    return row.type === 'duration' ? parseDurationMs(value, name) : parseBytes(value, name);
   } catch {
     return undefined;
   }
@@ -201,7 +205,7 @@ function displayQuantity(row: OptionRow, value: number): string {
   // 285 million years in milliseconds help nobody.
   if (value === Number.MAX_SAFE_INTEGER) return String(value);
   if (row.type === 'duration') return formatDuration(value);
-  return row.type === 'bytes' ? formatSize(value) : String(value);
+  return row.type === 'bytes' ? formatBytes(value) : String(value);
 }
 
 function printable(value: unknown): string {
