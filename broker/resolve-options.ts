@@ -29,6 +29,8 @@ export interface GivenOptions {
 
 export interface ResolvedOptions {
   readonly settings: Settings;
+  /** The same by option name. */
+  readonly values: ReadonlyMap<OptionName, OptionValue>;
   /** Where each value came from, in words: `--port`, `BURROW_PORT`, `burrow.json`, `default`. */
   readonly sources: ReadonlyMap<OptionName, string>;
   /** What looks like a mistake but may be meant for somebody else. */
@@ -56,7 +58,7 @@ export function resolveOptions(given: GivenOptions): ResolvedOptions {
   }
   const settings = settingsOf(values);
   checkTogether(settings, (name) => sources.get(name) ?? 'default');
-  return { settings, sources, warnings: unknownVariables(given.environment ?? {}) };
+  return { settings, values, sources, warnings: unknownVariables(given.environment ?? {}) };
 
   function set(name: OptionName, row: OptionRow, value: unknown, source: string): void {
     values.set(name, checkOption(name, row, value, source));

@@ -13,6 +13,7 @@ import {
   findDeadExports,
   findDeadFiles,
   importedModules,
+  missingFromLock,
   type SourceFile,
   withoutComments,
 } from './support/tidy-rules.ts';
@@ -190,6 +191,15 @@ test('no file and no exported name is dead', () => {
   ];
   expect(findDeadFiles(files, ENTRY_POINTS)).toEqual(['src/forgotten.ts: nothing imports it']);
   expect(findDeadExports(files, ENTRY_POINTS)).toEqual(['src/a.ts: Forgotten is exported but used nowhere else']);
+});
+
+test('the lock names every platform, so that npm ci works where a registry has only some of them', () => {
+  expect(missingFromLock(fs.readFileSync(path.join(ROOT, 'package-lock.json'), 'utf8'))).toEqual([]);
+  const packages = {
+    'node_modules/a': { version: '1.0.0', optionalDependencies: { 'a-linux': '1.0.0', 'a-mac': '1.0.0' } },
+  };
+  const lock = JSON.stringify({ packages: { ...packages, 'node_modules/a-linux': { version: '1.0.0' } } });
+  expect(missingFromLock(lock)).toEqual(['a-mac, needed by node_modules/a, is not in package-lock.json']);
 });
 
 test('comments and strings are told apart', () => {

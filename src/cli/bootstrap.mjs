@@ -135,8 +135,24 @@ function runChild(file, arguments_) {
   });
 }
 
+/**
+ * npm passes SIGTERM to the shell between it and this process, and that shell (dash) ends without passing it on, which
+ * would leave a broker running that nobody can see. So: when the shell has gone, stop.
+ */
+function stopWithShell() {
+  const shell = process.ppid;
+  if (process.env.npm_lifecycle_event === undefined || process.platform === 'win32') return;
+  const watch = setInterval(() => {
+    if (process.ppid === shell) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, 250);
+  watch.unref();
+}
+
 async function main(words) {
   checkNode();
+  stopWithShell();
   const withBuild = words[0] !== '--no-build';
   const [command, ...rest] = withBuild ? words : words.slice(1);
   if (!dependenciesAreCurrent()) installDependencies();

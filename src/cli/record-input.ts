@@ -12,7 +12,7 @@ export interface InputRecord {
   readonly headers: ReadonlyArray<readonly [string, Uint8Array | null]>;
   readonly partition: number | undefined;
   /** Milliseconds since the Unix epoch. */
-  readonly timestamp: number | undefined;
+  readonly timestampMs: number | undefined;
 }
 
 /** Where the key of a plain line comes from. */
@@ -68,7 +68,7 @@ export function ndjsonLineReader(source: { label: string }): LineReader {
 }
 
 function plainRecord(key: Uint8Array | null, value: Uint8Array): InputRecord {
-  return { key, value, headers: [], partition: undefined, timestamp: undefined };
+  return { key, value, headers: [], partition: undefined, timestampMs: undefined };
 }
 
 function fieldOf(line: Uint8Array, name: string, where: string): Uint8Array | null {
@@ -115,7 +115,7 @@ function parseJsonRecord(line: Uint8Array, where: string): InputRecord {
     value,
     headers: parseHeaders(fields.get('headers'), where),
     partition: parsePartition(fields.get('partition'), where),
-    timestamp: parseTimestamp(fields.get('timestamp'), where),
+    timestampMs: parseTimestamp(fields.get('timestamp'), where),
   };
 }
 

@@ -5,7 +5,7 @@ export interface OutputRecord {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
-  readonly timestamp: number;
+  readonly timestampMs: number;
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
   readonly headers: ReadonlyArray<readonly [string, Uint8Array | null]>;
@@ -38,12 +38,12 @@ function base64Of(bytes: Uint8Array): string {
 
 /** Bytes that are not UTF-8 stand in keyBase64 and valueBase64. `burrow produce --format ndjson` reads all of it back. */
 function formatJson(record: OutputRecord): string {
-  const { topic, partition, offset, timestamp } = record;
+  const { topic, partition, offset, timestampMs } = record;
   return JSON.stringify({
     topic,
     partition,
     offset,
-    timestamp,
+    timestamp: timestampMs,
     ...jsonField('key', record.key),
     ...jsonField('value', record.value),
     headers: record.headers.map(([name, value]) => [name, value && (textOf(value) ?? { base64: base64Of(value) })]),
@@ -64,7 +64,7 @@ function formatTsv(record: OutputRecord): string {
   return [
     record.partition,
     record.offset,
-    isoTime(record.timestamp),
+    isoTime(record.timestampMs),
     tsvField(record.key && textForTsv(record.key)),
     tsvField(record.value && textForTsv(record.value)),
     tsvField(JSON.stringify(headers)),

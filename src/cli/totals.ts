@@ -9,8 +9,8 @@ export function describeTotals(totals: { records: number; bytes: number; seconds
 }
 
 /** `1 record`, `20,000 records`. */
-export function count(number: number, noun: string): string {
-  return `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
+export function count(number: number, noun: string, plural = `${noun}s`): string {
+  return `${number.toLocaleString('en')} ${number === 1 ? noun : plural}`;
 }
 
 function megabytes(bytes: number): string {

@@ -58,7 +58,7 @@ describe('a line of NDJSON', () => {
     const record = ndjson(
       '{"key":"k","value":{"a":1},"headers":{"h":"1","z":null},"partition":2,"timestamp":"2026-11-23T00:00:00Z"}',
     );
-    expect([text(record.key), text(record.value), record.partition, record.timestamp]).toEqual([
+    expect([text(record.key), text(record.value), record.partition, record.timestampMs]).toEqual([
       'k',
       '{"a":1}',
       2,
@@ -101,10 +101,18 @@ describe('a line of NDJSON', () => {
     const header = fc.tuple(fc.string(), bytes);
     fc.assert(
       fc.property(bytes, bytes, fc.array(header), fc.nat(), fc.nat(), (key, value, headers, partition, timestamp) => {
-        const printed = formatRecord.json({ topic: 't', partition, offset: 1, timestamp, key, value, headers });
+        const printed = formatRecord.json({
+          topic: 't',
+          partition,
+          offset: 1,
+          timestampMs: timestamp,
+          key,
+          value,
+          headers,
+        });
         const read = ndjson(String(printed));
         const plainBytes = (b: Uint8Array | null): number[] | null => b && [...b];
-        expect([read.partition, read.timestamp]).toEqual([partition, timestamp]);
+        expect([read.partition, read.timestampMs]).toEqual([partition, timestamp]);
         expect([plainBytes(read.key), plainBytes(read.value)]).toEqual([plainBytes(key), plainBytes(value)]);
         expect(read.headers.map(([n, v]) => [n, plainBytes(v)])).toEqual(headers.map(([n, v]) => [n, plainBytes(v)]));
       }),

@@ -6,7 +6,7 @@ const RECORD: OutputRecord = {
   topic: 't',
   partition: 1,
   offset: 42,
-  timestamp: Date.UTC(2026, 10, 23, 10, 0, 0, 5),
+  timestampMs: Date.UTC(2026, 10, 23, 10, 0, 0, 5),
   key: Buffer.from('k'),
   value: Buffer.from('a\tb\\\r\n'),
   headers: [
@@ -32,7 +32,7 @@ test('json prints one object a line, with headers in order', () => {
 
 test('tsv keeps one record on one line of six fields', () => {
   expect(formatRecord.tsv(RECORD)).toBe('1\t42\t2026-11-23T10:00:00.005Z\tk\ta\\tb\\\\\\r\\n\t[["h","1"],["h",null]]');
-  const bare = formatRecord.tsv({ ...RECORD, key: null, value: Buffer.from([0xff]), headers: [], timestamp: -1 });
+  const bare = formatRecord.tsv({ ...RECORD, key: null, value: Buffer.from([0xff]), headers: [], timestampMs: -1 });
   expect(bare).toBe('1\t42\t-\t\\N\tbase64:/w==\t[]');
 });
 

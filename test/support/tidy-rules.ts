@@ -149,14 +149,16 @@ export function checkStatePurity(file: SourceFile): string[] {
   return found;
 }
 
-/** What browsers load has no Node modules and no Buffer; a file with a `.browser.ts` twin is replaced there. */
+/** What browsers load has no Node modules and no Buffer (unless asked for by typeof); a file with a `.browser.ts` twin is replaced there. */
 export function checkBrowserSafety(file: SourceFile, paths: ReadonlySet<string>): string[] {
   if (!/^(?:client\/|src\/(?!cli\/)).*\.ts$/.test(file.path)) return [];
   if (paths.has(file.path.replace(/\.ts$/, '.browser.ts'))) return [];
   const found = importedModules(file.text)
     .filter((name) => name.startsWith('node:') || name === 'ws' || name === '@node-rs/crc32')
     .map((name) => `${file.path}: browsers have no ${name}; give the file a .browser.ts twin`);
-  const buffer = withoutStrings(file.text).findIndex((line) => /\bBuffer\b/.test(line));
+  const buffer = withoutStrings(file.text).findIndex(
+    (line) => /\bBuffer\b/.test(line) && !/\btypeof Buffer\b/.test(line),
+  );
   if (buffer !== -1) found.push(`${file.path}:${buffer + 1}: browsers have no Buffer; use Uint8Array`);
   return found;
 }
@@ -235,4 +237,20 @@ export function findDeadExports(files: readonly SourceFile[], entryPoints: Reado
         .filter((exported) => filesByWord.get(exported)?.size === 1)
         .map((exported) => `${name}: ${exported} is exported but used nowhere else`),
     );
+}
+
+/** Optional dependencies that the lock does not mention: npm ci refuses such a lock. */
+export function missingFromLock(lock: string): string[] {
+  const { packages } = JSON.parse(lock) as {
+    packages: Record<string, { version?: string; optionalDependencies?: Record<string, string> }>;
+  };
+  const folders = Object.keys(packages);
+  return Object.entries(packages).flatMap(([parent, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies)
+      .filter(
+        (name) =>
+          !folders.some((folder) => folder === `node_modules/${name}` || folder === `${parent}/node_modules/${name}`),
+      )
+      .map((name) => `${name}, needed by ${parent}, is not in package-lock.json`),
+  );
 }
