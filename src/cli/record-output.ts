@@ -8,7 +8,7 @@ export interface OutputRecord {
   readonly timestampMs: number;
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
-  readonly headers: ReadonlyArray<readonly [string, Uint8Array | null]>;
+  readonly headers: ReadonlyArray<{ readonly key: string; readonly value: Uint8Array | null }>;
 }
 
 export const OUTPUT_FORMATS = ['value', 'json', 'tsv'] as const;
@@ -46,7 +46,7 @@ function formatJson(record: OutputRecord): string {
     timestamp: timestampMs,
     ...jsonField('key', record.key),
     ...jsonField('value', record.value),
-    headers: record.headers.map(([name, value]) => [name, value && (textOf(value) ?? { base64: base64Of(value) })]),
+    headers: record.headers.map(({ key, value }) => [key, value && (textOf(value) ?? { base64: base64Of(value) })]),
   });
 }
 
@@ -60,7 +60,7 @@ function jsonField(name: string, bytes: Uint8Array | null): Record<string, strin
  * `\t` a tab, `\n` a line end, `\r` a carriage return, `\\` a backslash.
  */
 function formatTsv(record: OutputRecord): string {
-  const headers = record.headers.map(([name, value]) => [name, value && textForTsv(value)]);
+  const headers = record.headers.map(({ key, value }) => [key, value && textForTsv(value)]);
   return [
     record.partition,
     record.offset,
