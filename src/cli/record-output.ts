@@ -2,8 +2,9 @@
 import { Buffer } from 'node:buffer';
 
 export interface OutputRecord {
-  readonly topic: string;
-  readonly partition: number;
+  /** Undefined where all records are of one topic or partition and it is not to be printed. */
+  readonly topic: string | undefined;
+  readonly partition: number | undefined;
   readonly offset: number;
   readonly timestampMs: number;
   readonly key: Uint8Array | null;
@@ -62,7 +63,7 @@ function jsonField(name: string, bytes: Uint8Array | null): Record<string, strin
 function formatTsv(record: OutputRecord): string {
   const headers = record.headers.map(({ key, value }) => [key, value && textForTsv(value)]);
   return [
-    record.partition,
+    ...(record.partition === undefined ? [] : [record.partition]),
     record.offset,
     isoTime(record.timestampMs),
     tsvField(record.key && textForTsv(record.key)),
