@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Coordinator, CoordinatorEvent } from '../../../broker/coordinator/coordinator.ts';
 import { FileCoordinator } from '../../../broker/coordinator/file.ts';
-import type { CoordinatorLimits } from '../../../broker/coordinator/key-value-state.ts';
+import type { CoordinatorLimits } from '../../../broker/coordinator/key-values.ts';
 import { MemoryCoordinator } from '../../../broker/coordinator/memory.ts';
 import { MemoryDisk } from '../../../broker/ports/memory-disk.ts';
 import { NodeDisk } from '../../../broker/ports/node-disk.ts';
