@@ -49,6 +49,8 @@ export interface JournalOptions {
   /** A file is retired when the next round would make it larger than this. */
   readonly fileBytes: number;
   readonly nextRound: number;
+  /** Use the files that are there. Not after an unclean stop: the sync of their names may have failed for good. */
+  readonly reuseFiles: boolean;
   /** Called when a file is full; the rounds are free to be overwritten once {@link Journal.recycle} is told so. */
   readonly onRetired: (rounds: RetiredRounds) => void;
 }
@@ -75,6 +77,10 @@ export class Journal {
     for (const name of await options.disk.list(options.folder)) {
       const number = journalFileNumber(name);
       if (number === undefined) continue;
+      if (!options.reuseFiles) {
+        await options.disk.remove(join(options.folder, name));
+        continue;
+      }
       const file = await options.disk.open(join(options.folder, name));
       journal.#free.push({ file, position: 0, zeroedBytes: await file.size(), firstRound: 0 });
       journal.#filesCreated = Math.max(journal.#filesCreated, number + 1);

@@ -228,7 +228,7 @@ export class LogManager {
     await eachOrThrow([...this.#logs.values()], OPEN_CONCURRENCY, (log) => log.syncSegments());
     // From here on every record that the journal held stands in synced segments.
     await this.#saveCheckpoint({ firstRound, pinned: [] });
-    if (flush === 'always') await this.#openJournal(firstRound);
+    if (flush === 'always') await this.#openJournal(firstRound, clean);
     else this.#scheduleLazyCheckpoint(flush === 'interval' ? flushIntervalMs : LAZY_CHECKPOINT_MS);
     if (this.#logs.size > 0) {
       logger.info({ logs: this.#logs.size, clean, tookMs: Math.round(clock.monotonic() - startedMs) }, 'logs opened');
@@ -331,7 +331,7 @@ export class LogManager {
     }
   }
 
-  async #openJournal(nextRound: number): Promise<void> {
+  async #openJournal(nextRound: number, reuseFiles: boolean): Promise<void> {
     const { disk, directory, journalBytes } = this.#options;
     this.#journal = await Journal.open({
       disk,
@@ -339,6 +339,7 @@ export class LogManager {
       journalId: this.#checkpoint.journalId,
       fileBytes: journalBytes,
       nextRound,
+      reuseFiles,
       onRetired: (rounds) => void this.#enqueueCheckpoint(rounds),
     });
     this.#groupCommit = new GroupCommit({
