@@ -290,6 +290,8 @@ async function checkSegment(
     problem,
   });
   await file.truncate(segment.bytes);
+  // At once: a segment that is cut to what was synced has nothing that would bring the next sync about.
+  await file.sync();
   return false;
 }
 
