@@ -34,18 +34,21 @@ const WASM_TOO_SMALL = /code -70$/;
 const LEVEL = 3;
 
 let loaded: Zstd | undefined = fromZlib(zlib as Partial<ZlibWithZstd>);
-let loading: Promise<Zstd> | undefined;
+let wasmLoading: Promise<Zstd> | undefined;
 
 /** Resolves once {@link zstd} may be called. */
 export async function loadZstd(): Promise<void> {
-  if (loaded !== undefined) return;
-  loading ??= fromWasm();
-  loaded = await loading;
+  loaded ??= await fromWasm();
 }
 
 export function zstd(): Zstd {
   if (loaded === undefined) throw new Error('loadCodecs() must be awaited before zstd is used synchronously');
   return loaded;
+}
+
+/** The limit in the form that zlib takes. */
+export function zlibLimit(bytesMax: number): { maxOutputLength: number } {
+  return { maxOutputLength: Math.max(1, Math.min(bytesMax, 0x7fff_ffff)) };
 }
 
 /** node:zlib's zstd, or undefined where it has none. */
@@ -54,17 +57,21 @@ export function fromZlib(module: Partial<ZlibWithZstd>): Zstd | undefined {
   if (!(zstdCompress && zstdCompressSync && zstdDecompress && zstdDecompressSync)) return undefined;
   const compress = promisify(zstdCompress);
   const decompress = promisify(zstdDecompress);
-  const limit = (bytesMax: number) => ({ maxOutputLength: Math.max(1, Math.min(bytesMax, 0x7fff_ffff)) });
   return {
     compress,
     compressSync: (bytes) => zstdCompressSync(bytes),
-    decompress: (bytes, bytesMax) => decompress(bytes, limit(bytesMax)),
-    decompressSync: (bytes, bytesMax) => zstdDecompressSync(bytes, limit(bytesMax)),
+    decompress: (bytes, bytesMax) => decompress(bytes, zlibLimit(bytesMax)),
+    decompressSync: (bytes, bytesMax) => zstdDecompressSync(bytes, zlibLimit(bytesMax)),
   };
 }
 
-/** The WebAssembly module's zstd. */
-export async function fromWasm(): Promise<Zstd> {
+/** The WebAssembly module's zstd. It must be initialized only once: a second time would take its memory away. */
+export function fromWasm(): Promise<Zstd> {
+  wasmLoading ??= loadWasm();
+  return wasmLoading;
+}
+
+async function loadWasm(): Promise<Zstd> {
   const wasm = await import('@bokuweb/zstd-wasm');
   await wasm.init();
   const compressSync = (bytes: Uint8Array) => wasm.compress(bytes, LEVEL);
@@ -82,12 +89,12 @@ export async function fromWasm(): Promise<Zstd> {
       position = frame.end;
     }
     if (pieces.length === 0) throw new BurrowError('CORRUPT_BATCH', 'The zstd data of the batch is empty.');
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    // A Buffer, as from the other codecs: users see views of it as keys and values.
+    return Buffer.concat(pieces);
   };
   const inflateFrame = (frame: Uint8Array, capacity: number, limitTaken: boolean) => {
     try {
-      // One byte more than nothing, since the module cannot tell an allocation of nothing from one that failed.
-      return wasm.decompress(frame, { defaultHeapSize: capacity + 1 });
+      return wasm.decompress(frame, { defaultHeapSize: capacity });
     } catch (error) {
       if (limitTaken && error instanceof Error && WASM_TOO_SMALL.test(error.message)) throw tooLarge();
       throw error;
