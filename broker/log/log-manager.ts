@@ -6,7 +6,12 @@
  */
 import { join } from 'node:path';
 import { BurrowError, isBurrowError } from '../../src/errors/burrow-error.ts';
-import { baseOffset as batchBaseOffset, batchBytes, maxTimestamp, nextOffset } from '../../src/records/batch-header.ts';
+import {
+  getBaseOffset as batchBaseOffset,
+  getBatchBytes as batchBytes,
+  getMaxTimestamp as maxTimestamp,
+  getNextOffset as nextOffset,
+} from '../../src/records/batch-header.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Disk } from '../ports/disk.ts';
 import type { Logger } from '../ports/logger.ts';

@@ -5,14 +5,14 @@
 import { join } from 'node:path';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
-  baseOffset,
-  baseSequence,
-  maxTimestamp,
-  nextOffset,
-  partitionLeaderEpoch,
-  producerEpoch,
-  producerId,
-  recordsCount,
+  getBaseOffset as baseOffset,
+  getBaseSequence as baseSequence,
+  getMaxTimestamp as maxTimestamp,
+  getNextOffset as nextOffset,
+  getPartitionLeaderEpoch as partitionLeaderEpoch,
+  getProducerEpoch as producerEpoch,
+  getProducerId as producerId,
+  getRecordsCount as recordsCount,
 } from '../../src/records/batch-header.ts';
 import type { Disk } from '../ports/disk.ts';
 import { readJsonFile, readWholeFile } from './atomic-file.ts';

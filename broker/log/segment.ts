@@ -4,10 +4,10 @@
  */
 import {
   BATCH_HEADER_BYTES,
-  baseOffset as batchBaseOffset,
-  batchBytes as batchBytesAt,
-  maxTimestamp as batchMaxTimestamp,
-  nextOffset as batchNextOffset,
+  getBaseOffset as batchBaseOffset,
+  getBatchBytes as batchBytesAt,
+  getMaxTimestamp as batchMaxTimestamp,
+  getNextOffset as batchNextOffset,
 } from '../../src/records/batch-header.ts';
 import { scanBatch } from '../../src/records/check-batch.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
