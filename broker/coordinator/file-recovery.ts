@@ -25,7 +25,7 @@ import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
 import type { CoordinatorEntry } from './coordinator.ts';
 import { encodeFrame, FrameReader } from './frames.ts';
-import type { KeyValueState, StateChange } from './key-value-state.ts';
+import type { KeyValues, StateChange } from './key-values.ts';
 
 const FORMAT = 1;
 const FILE_NAME = /^(\d{10})\.(log|snapshot|snapshot\.tmp)$/;
@@ -82,7 +82,7 @@ export interface RecoveredFiles {
 }
 
 /** Reads all there is into `state`. Changes no file. */
-export async function recoverFiles(disk: Disk, folder: string, state: KeyValueState): Promise<RecoveredFiles> {
+export async function recoverFiles(disk: Disk, folder: string, state: KeyValues): Promise<RecoveredFiles> {
   const logs: number[] = [];
   let snapshotGeneration = 0;
   const names = await disk.list(folder);
@@ -150,7 +150,7 @@ async function isUnused(reader: FrameReader, path: string): Promise<boolean> {
   return false;
 }
 
-async function readSnapshot(reader: FrameReader, path: string, state: KeyValueState): Promise<number> {
+async function readSnapshot(reader: FrameReader, path: string, state: KeyValues): Promise<number> {
   const first = await reader.read(0);
   if (first.kind !== 'frame') throw corrupt(path, 0);
   const header = parseHeader(first.value, 'snapshot', path);
@@ -174,7 +174,7 @@ async function readSnapshot(reader: FrameReader, path: string, state: KeyValueSt
 async function replayLog(
   reader: FrameReader,
   path: string,
-  state: KeyValueState,
+  state: KeyValues,
   last: boolean,
 ): Promise<{ logEnd: number; lastFramePosition: number }> {
   const first = await reader.read(0);

@@ -23,7 +23,7 @@ import type {
   TransactionOutcome,
 } from './coordinator.ts';
 import { coordinatorFile, encodeChanges, encodeLogHeader, encodeSnapshot, recoverFiles } from './file-recovery.ts';
-import { type CoordinatorLimits, KeyValueState, StateDraft } from './key-value-state.ts';
+import { type CoordinatorLimits, KeyValues, StateDraft } from './key-values.ts';
 
 export interface FileCoordinatorOptions extends CoordinatorLimits {
   readonly disk: Disk;
@@ -63,7 +63,7 @@ export class FileCoordinator implements Coordinator {
   readonly #logger: Logger;
   readonly #compactBytesMin: number;
   readonly #commitTransactionsMax: number;
-  readonly #state: KeyValueState;
+  readonly #state: KeyValues;
   #log: ActiveLog;
   /** Of all logs since the snapshot. */
   #logBytes: number;
@@ -93,7 +93,7 @@ export class FileCoordinator implements Coordinator {
   /** @internal Use {@link FileCoordinator.open}. */
   constructor(
     options: FileCoordinatorOptions,
-    state: KeyValueState,
+    state: KeyValues,
     log: ActiveLog,
     stored: { readonly logBytes: number; readonly snapshotBytes: number; readonly snapshotGeneration: number },
   ) {
@@ -298,7 +298,7 @@ async function openFolder(options: FileCoordinatorOptions): Promise<FileCoordina
   const { disk, folder } = options;
   await disk.makeDirectory(folder);
   await disk.syncDirectory(dirname(folder));
-  const state = new KeyValueState(options);
+  const state = new KeyValues(options);
   const stored = await recoverFiles(disk, folder, state);
   // A killed process may have renamed a snapshot without this; what it replaces must not go before.
   await disk.syncDirectory(folder);

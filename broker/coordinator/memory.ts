@@ -8,14 +8,14 @@ import type {
   CoordinatorWatch,
   TransactionOutcome,
 } from './coordinator.ts';
-import { type CoordinatorLimits, KeyValueState, StateDraft } from './key-value-state.ts';
+import { type CoordinatorLimits, KeyValues, StateDraft } from './key-values.ts';
 
 export class MemoryCoordinator implements Coordinator {
-  readonly #state: KeyValueState;
+  readonly #state: KeyValues;
   #closed: boolean = false;
 
   constructor(limits: CoordinatorLimits = {}) {
-    this.#state = new KeyValueState(limits);
+    this.#state = new KeyValues(limits);
   }
 
   async get(key: string): Promise<{ entry: CoordinatorEntry | undefined; revision: number }> {

@@ -1,6 +1,6 @@
 /** The process's log: on standard error, pretty for people and one JSON object a line for machines. */
 import { type Logger, pino } from 'pino';
-import { pinoPretty } from 'pino-pretty';
+import { PinoPretty } from 'pino-pretty';
 import type { Settings } from '../../broker/options.ts';
 
 const STANDARD_ERROR = 2;
@@ -10,7 +10,7 @@ export function createLogger({ logLevel, logFormat }: Pick<Settings, 'logLevel' 
   const pretty = logFormat === 'pretty' || (logFormat === 'auto' && terminal);
   // Synchronous, so that the last lines before a crash are there; a broker logs events, not records.
   const destination = pretty
-    ? pinoPretty({
+    ? PinoPretty({
         destination: STANDARD_ERROR,
         sync: true,
         colorize: terminal && process.env['NO_COLOR'] === undefined,

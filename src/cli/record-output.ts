@@ -2,13 +2,14 @@
 import { Buffer } from 'node:buffer';
 
 export interface OutputRecord {
-  readonly topic: string;
-  readonly partition: number;
+  /** Undefined where all records are of one topic or partition and it is not to be printed. */
+  readonly topic: string | undefined;
+  readonly partition: number | undefined;
   readonly offset: number;
   readonly timestampMs: number;
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
-  readonly headers: ReadonlyArray<readonly [string, Uint8Array | null]>;
+  readonly headers: ReadonlyArray<{ readonly key: string; readonly value: Uint8Array | null }>;
 }
 
 export const OUTPUT_FORMATS = ['value', 'json', 'tsv'] as const;
@@ -46,7 +47,7 @@ function formatJson(record: OutputRecord): string {
     timestamp: timestampMs,
     ...jsonField('key', record.key),
     ...jsonField('value', record.value),
-    headers: record.headers.map(([name, value]) => [name, value && (textOf(value) ?? { base64: base64Of(value) })]),
+    headers: record.headers.map(({ key, value }) => [key, value && (textOf(value) ?? { base64: base64Of(value) })]),
   });
 }
 
@@ -60,9 +61,9 @@ function jsonField(name: string, bytes: Uint8Array | null): Record<string, strin
  * `\t` a tab, `\n` a line end, `\r` a carriage return, `\\` a backslash.
  */
 function formatTsv(record: OutputRecord): string {
-  const headers = record.headers.map(([name, value]) => [name, value && textForTsv(value)]);
+  const headers = record.headers.map(({ key, value }) => [key, value && textForTsv(value)]);
   return [
-    record.partition,
+    ...(record.partition === undefined ? [] : [record.partition]),
     record.offset,
     isoTime(record.timestampMs),
     tsvField(record.key && textForTsv(record.key)),

@@ -38,53 +38,43 @@ import {
 } from './batch-header.ts';
 import { RECORD_BYTES_MIN, RecordCursor } from './record-cursor.ts';
 
-/** What `scanBatch` finds instead of a batch. The names behind the numbers stand in {@link SCAN_FAILURES}. */
-export const SCAN_SHORT = -1;
-export const SCAN_BAD_LENGTH = -2;
-export const SCAN_TOO_LARGE = -3;
-export const SCAN_OLD_MAGIC = -4;
-export const SCAN_BAD_MAGIC = -5;
-export const SCAN_BAD_CRC = -6;
-export const SCAN_BAD_HEADER = -7;
-
-export const SCAN_FAILURES = [
+/** What `scanBatch` finds instead of a batch. */
+export type ScanFailure =
   /** The bytes end before the batch does. */
-  'short',
+  | 'short'
   /** The length cannot be that of a batch. */
-  'bad-length',
-  'too-large',
+  | 'bad-length'
+  | 'too-large'
   /** Message set v0 or v1. */
-  'old-magic',
-  'bad-magic',
-  'bad-crc',
+  | 'old-magic'
+  | 'bad-magic'
+  | 'bad-crc'
   /** The CRC is right, yet fields contradict each other: not written by a sane encoder. */
-  'bad-header',
-] as const;
-export type ScanFailure = (typeof SCAN_FAILURES)[number];
-
-/** The name of a negative result of {@link scanBatch}. */
-export function scanFailure(result: number): ScanFailure {
-  return SCAN_FAILURES[-result - 1] ?? 'bad-header';
-}
+  | 'bad-header';
 
 /**
- * The size of the whole and sound batch that starts at `position`, or a negative `SCAN_…` number. Reads nothing at or
- * behind `end`. Per batch: allocates nothing, throws nothing.
+ * The size of the whole and sound batch that starts at `position`, or what is wrong there. Reads nothing at or behind
+ * `end`. Per batch: allocates nothing, throws nothing.
  */
-export function scanBatch(bytes: Uint8Array, position: number, end: number, batchBytesMax = 0x7fff_ffff): number {
+export function scanBatch(
+  bytes: Uint8Array,
+  position: number,
+  end: number,
+  batchBytesMax = 0x7fff_ffff,
+): number | ScanFailure {
   const available = end - position;
-  if (available < BATCH_LENGTH_OVERHEAD) return SCAN_SHORT;
+  if (available < BATCH_LENGTH_OVERHEAD) return 'short';
   const batchBytes = getBatchBytes(bytes, position);
-  if (batchBytes <= MAGIC_POSITION) return SCAN_BAD_LENGTH;
-  if (available <= MAGIC_POSITION) return SCAN_SHORT;
+  if (batchBytes <= MAGIC_POSITION) return 'bad-length';
+  if (available <= MAGIC_POSITION) return 'short';
   // Before the length: a message of format 0 or 1 may be shorter than the header of a batch, and has its magic here too.
   const magic = getMagic(bytes, position);
-  if (magic !== MAGIC_V2) return magic === 0 || magic === 1 ? SCAN_OLD_MAGIC : SCAN_BAD_MAGIC;
-  if (batchBytes < BATCH_HEADER_BYTES) return SCAN_BAD_LENGTH;
-  if (batchBytes > batchBytesMax) return SCAN_TOO_LARGE;
-  if (batchBytes > available) return SCAN_SHORT;
-  if (computeCrc(bytes, position) !== getCrc(bytes, position)) return SCAN_BAD_CRC;
-  return hasSaneHeader(bytes, position, batchBytes) ? batchBytes : SCAN_BAD_HEADER;
+  if (magic !== MAGIC_V2) return magic === 0 || magic === 1 ? 'old-magic' : 'bad-magic';
+  if (batchBytes < BATCH_HEADER_BYTES) return 'bad-length';
+  if (batchBytes > batchBytesMax) return 'too-large';
+  if (batchBytes > available) return 'short';
+  if (computeCrc(bytes, position) !== getCrc(bytes, position)) return 'bad-crc';
+  return hasSaneHeader(bytes, position, batchBytes) ? batchBytes : 'bad-header';
 }
 
 /** What holds for every batch of a log, also for compacted and empty ones. */
@@ -122,7 +112,7 @@ export interface BatchLimits {
 /** The size of the batch that starts at `position` and is whole before `end`; throws a BurrowError if it breaks a rule. */
 export function checkBatch(bytes: Uint8Array, position: number, end: number, limits: BatchLimits): number {
   const batchBytes = scanBatch(bytes, position, end, limits.batchBytesMax);
-  if (batchBytes < 0) throw scanError(batchBytes, bytes, position, end, limits);
+  if (typeof batchBytes !== 'number') throw scanError(batchBytes, bytes, position, end, limits);
   if (getCodec(bytes, position) === undefined) {
     const number = getAttributes(bytes, position) & CODEC_MASK;
     throw new BurrowError('UNSUPPORTED_COMPRESSION', `No compression codec has the number ${number}.`);
@@ -201,10 +191,16 @@ function invalid(message: string): BurrowError {
   return new BurrowError('INVALID_RECORD', message);
 }
 
-function scanError(result: number, bytes: Uint8Array, position: number, end: number, limits: BatchLimits): BurrowError {
+function scanError(
+  failure: ScanFailure,
+  bytes: Uint8Array,
+  position: number,
+  end: number,
+  limits: BatchLimits,
+): BurrowError {
   const fields = { position };
-  switch (result) {
-    case SCAN_TOO_LARGE: {
+  switch (failure) {
+    case 'too-large': {
       const batchBytes = getBatchBytes(bytes, position);
       return new BurrowError(
         'RECORD_TOO_LARGE',
@@ -212,27 +208,27 @@ function scanError(result: number, bytes: Uint8Array, position: number, end: num
         { fields: { ...fields, batchBytes, batchBytesMax: limits.batchBytesMax } },
       );
     }
-    case SCAN_OLD_MAGIC:
-    case SCAN_BAD_MAGIC:
+    case 'old-magic':
+    case 'bad-magic':
       return new BurrowError(
-        result === SCAN_OLD_MAGIC ? 'UNSUPPORTED_FORMAT' : 'CORRUPT_BATCH',
+        failure === 'old-magic' ? 'UNSUPPORTED_FORMAT' : 'CORRUPT_BATCH',
         `The record format has magic ${getMagic(bytes, position)}; only magic 2 (Kafka 0.11 or later) is supported.`,
         { fields },
       );
-    case SCAN_BAD_CRC:
+    case 'bad-crc':
       return new BurrowError(
         'CORRUPT_BATCH',
         `The record batch’s CRC is ${hex(getCrc(bytes, position))}, but its bytes have ${hex(computeCrc(bytes, position))}.`,
         { fields },
       );
-    case SCAN_BAD_HEADER:
+    case 'bad-header':
       return new BurrowError('INVALID_RECORD', 'The fields of the record batch’s header contradict each other.', {
         fields,
       });
     default:
       return new BurrowError(
         'CORRUPT_BATCH',
-        result === SCAN_SHORT
+        failure === 'short'
           ? `The record batch is cut off: ${end - position} bytes are left of it.`
           : 'The record batch’s length cannot be that of a batch.',
         { fields },

@@ -101,6 +101,7 @@ describe('a line of NDJSON', () => {
     const header = fc.tuple(fc.string(), bytes);
     fc.assert(
       fc.property(bytes, bytes, fc.array(header), fc.nat(), fc.nat(), (key, value, headers, partition, timestamp) => {
+        const named = headers.map(([name, bytes]) => ({ key: name, value: bytes }));
         const printed = formatRecord.json({
           topic: 't',
           partition,
@@ -108,7 +109,7 @@ describe('a line of NDJSON', () => {
           timestampMs: timestamp,
           key,
           value,
-          headers,
+          headers: named,
         });
         const read = ndjson(String(printed));
         const plainBytes = (b: Uint8Array | null): number[] | null => b && [...b];

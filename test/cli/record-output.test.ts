@@ -10,8 +10,8 @@ const RECORD: OutputRecord = {
   key: Buffer.from('k'),
   value: Buffer.from('a\tb\\\r\n'),
   headers: [
-    ['h', Buffer.from('1')],
-    ['h', null],
+    { key: 'h', value: Buffer.from('1') },
+    { key: 'h', value: null },
   ],
 };
 

@@ -1,10 +1,14 @@
 /** The contract of `Coordinator`, run over all implementations. */
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Coordinator, CoordinatorEvent } from '../../../broker/coordinator/coordinator.ts';
 import { FileCoordinator } from '../../../broker/coordinator/file.ts';
-import type { CoordinatorLimits } from '../../../broker/coordinator/key-value-state.ts';
+import type { CoordinatorLimits } from '../../../broker/coordinator/key-values.ts';
 import { MemoryCoordinator } from '../../../broker/coordinator/memory.ts';
 import { MemoryDisk } from '../../../broker/ports/memory-disk.ts';
+import { NodeDisk } from '../../../broker/ports/node-disk.ts';
 import { isBurrowError } from '../../../src/errors/burrow-error.ts';
 
 async function code(call: Promise<unknown>): Promise<string> {
@@ -24,6 +28,14 @@ describe.each([
     'FileCoordinator',
     async (limits?: CoordinatorLimits): Promise<Coordinator> =>
       FileCoordinator.open({ disk: new MemoryDisk(), folder: '/data/coordinator', compactBytesMin: 300, ...limits }),
+  ],
+  [
+    'FileCoordinator on a real disk',
+    async (limits?: CoordinatorLimits): Promise<Coordinator> => {
+      const root = await mkdtemp(join(tmpdir(), 'burrow-coordinator-'));
+      onTestFinished(() => rm(root, { recursive: true, force: true }));
+      return FileCoordinator.open({ disk: new NodeDisk(), folder: join(root, 'c'), compactBytesMin: 300, ...limits });
+    },
   ],
 ])('%s', (_, make) => {
   async function open(limits?: CoordinatorLimits): Promise<Coordinator> {
@@ -280,9 +292,7 @@ describe.each([
       void store.transaction({ set: [{ key: 'from callback', value: '' }] });
     });
     await Promise.all([1, 2].map((i) => store.transaction({ set: [{ key: String(i), value: '' }] })));
-    await settle();
-    await settle();
-    expect(seen).toEqual(['first 1', 'second 1', 'second 2', 'second 3']);
+    await vi.waitFor(() => expect(seen).toEqual(['first 1', 'second 1', 'second 2', 'second 3']));
   });
 
   test('after close every call is refused and no watch is told anything; transactions before it are finished', async () => {

@@ -44,7 +44,7 @@ interface Watcher {
   readonly onEvent: (event: CoordinatorEvent) => void;
 }
 
-export class KeyValueState {
+export class KeyValues {
   readonly #limits: Required<CoordinatorLimits>;
   readonly #entries = new Map<string, CoordinatorEntry>();
   readonly #watchers = new Set<Watcher>();
@@ -205,17 +205,17 @@ export class KeyValueState {
 export class StateDraft {
   /** What is to be made durable, and then applied, in order. */
   readonly changes: StateChange[] = [];
-  readonly #state: KeyValueState;
+  readonly #state: KeyValues;
   /** Undefined: removed. */
   readonly #drafted = new Map<string, CoordinatorEntry | undefined>();
   #revision: number;
 
-  constructor(state: KeyValueState) {
+  constructor(state: KeyValues) {
     this.#state = state;
     this.#revision = state.revision;
   }
 
-  /** The transaction must have passed {@link KeyValueState.checkTransaction}. */
+  /** The transaction must have passed {@link KeyValues.checkTransaction}. */
   decide(transaction: CoordinatorTransaction): TransactionOutcome {
     for (const { key, revision } of transaction.if ?? []) {
       if ((this.#get(key)?.modRevision ?? 0) !== revision) return { committed: false, revision: this.#revision };
