@@ -161,7 +161,11 @@ function isPartition(source: Partition | BurrowError): source is Partition {
   return !(source instanceof Error);
 }
 
-function answer({ topic, partition }: FetchPartition, { log }: Partition, records: readonly Buffer[]): FetchedPartition {
+function answer(
+  { topic, partition }: FetchPartition,
+  { log }: Partition,
+  records: readonly Buffer[],
+): FetchedPartition {
   return {
     topic,
     partition,

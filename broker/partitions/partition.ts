@@ -166,16 +166,11 @@ export class Partition {
   /** Runs `work` after everything given to this before, and before all that comes after it. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.turn === undefined ? work() : this.turn.then(work);
-    const turn = result.then(
-      () => this.#endTurn(turn),
-      () => this.#endTurn(turn),
-    );
+    const turn: Promise<void> = result.then(ignore, ignore).then(() => {
+      if (this.turn === turn) this.turn = undefined;
+    });
     this.turn = turn;
     return result;
-  }
-
-  #endTurn(turn: Promise<void>): void {
-    if (this.turn === turn) this.turn = undefined;
   }
 
   #wrongEpoch(currentLeaderEpoch: number): BurrowError {
@@ -197,6 +192,8 @@ export class Partition {
     return this.log.syncedOffset;
   }
 }
+
+function ignore(): void {}
 
 function roleOf({ leader, leaderEpoch }: PartitionAssignment, nodeId: number): PartitionRole {
   return leader === nodeId ? { kind: 'leader', leaderEpoch } : { kind: 'follower', leaderEpoch, leader };
