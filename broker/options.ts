@@ -329,6 +329,14 @@ const OPTIONS = {
     max: 16 * GIB,
     sentence: 'Bytes that may wait in memory for a slow reader; its requests are not served until it reads on.',
   },
+  'decompressed-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: MIB,
+    max: GIB,
+    sentence: 'Size of one decompressed batch, where the broker must look inside: on compacted topics.',
+  },
 
   'node-id': {
     group: 'Node',
