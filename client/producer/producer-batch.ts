@@ -80,6 +80,7 @@ export class ProducerBatch implements SequencedBatch {
   producerId = -1;
   producerEpoch = -1;
   baseSequence = -1;
+  place = -1;
   outcomeUnknown: boolean = false;
   afterGap: boolean = false;
 

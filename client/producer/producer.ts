@@ -4,7 +4,7 @@
  */
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import { BatchBuilder, recordBytesMax } from '../../src/records/batch-builder.ts';
-import { Partitioner } from '../../src/records/partitioner.ts';
+import { Partitioner } from '../../src/partitioner.ts';
 import type { ClientClock, ClientTimer } from '../clock.ts';
 import type { TopicMetadata } from '../metadata.ts';
 import { checkTopicName, integerOption } from '../options.ts';
@@ -21,7 +21,7 @@ import {
   resolveProducerOptions,
   serializerOrBytes,
 } from './producer-options.ts';
-import { type ProduceTransport, Sender } from './sender.ts';
+import { type ProduceTransport, REQUEST_ENVELOPE_BYTES, Sender } from './sender.ts';
 import { WaitingLine, type WaitingSend } from './waiting-sends.ts';
 import { FlushWatcher, type SendManyResult, SendManyWatcher } from './watchers.ts';
 
@@ -88,6 +88,9 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
         produce: (nodeId, ackMode, batches) => host.produce(nodeId, ackMode, batches),
         refreshMetadata: (topic) => host.refreshMetadata(topic),
         initProducerId: () => this.#initProducerId(),
+        get frameBytesMax() {
+          return host.frameBytesMax;
+        },
       },
       closeOpenBatch: (queue) => this.#closeOpenBatch(queue),
       finishBytes: (batch) => batch.finishBytes(),
@@ -169,6 +172,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
    * Idempotent. After it, `send` rejects with CLIENT_CLOSED.
    */
   close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#lastTopic = undefined;
     this.#closing ??= this.#close(integerOption('timeoutMs', options.timeoutMs, { fallback: 30_000, min: 0 }));
     return this.#closing;
   }
@@ -185,6 +189,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
 
   /** Gives up everything under way with CLIENT_CLOSED, at once. */
   abort(): void {
+    this.#lastTopic = undefined;
     this.#closing ??= Promise.resolve();
     const error = new BurrowError('CLIENT_CLOSED', 'The producer was closed.');
     this.#blockTimer?.cancel();
@@ -224,6 +229,9 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     const value = userValue === null ? null : serializeField(this.#valueSerializer, userValue, 'value', topic.name);
     const headers = record.headers === undefined ? undefined : encodeHeaders(record.headers);
     const recordBytes = recordBytesMax(key, value, headers);
+    if (recordBytes > this.#host.frameBytesMax - REQUEST_ENVELOPE_BYTES) {
+      throw recordTooLarge(topic.name, recordBytes, this.#host.frameBytesMax);
+    }
     if (this.#bufferedBytes > 0 && this.#bufferedBytes + recordBytes > this.#options.bufferBytes) return undefined;
 
     const queue = this.#queueOf(topic, record, key);
@@ -278,7 +286,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     topic.partitionCount = this.#host.cachedTopic(topic.name)?.partitions.length ?? topic.partitionCount;
     const createdAtMs = this.#clock.monotonic();
     const deadlineMs = createdAtMs + this.#options.deliveryTimeoutMs;
-    const { batchBytes } = this.#options;
+    const batchBytes = Math.min(this.#options.batchBytes, this.#host.frameBytesMax - REQUEST_ENVELOPE_BYTES);
     // As much as the last one took, and a little more: the buffer then seldom has to grow.
     const bytesInitial = Math.min(batchBytes, Math.ceil(queue.lastBatchBytes * 1.25));
     const builder = new BatchBuilder({ batchBytesMax: batchBytes, bytesInitial });
@@ -452,6 +460,14 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     }
     this.#armBlockTimer();
   }
+}
+
+function recordTooLarge(topic: string, recordBytes: number, frameBytesMax: number): BurrowError {
+  return new BurrowError(
+    'RECORD_TOO_LARGE',
+    `A record of about ${recordBytes} bytes for topic ${topic} does not fit the broker's largest frame of ${frameBytesMax} bytes.`,
+    { fields: { topic, recordBytes, frameBytesMax } },
+  );
 }
 
 function badTimestamp(timestampMs: unknown): BurrowError {
