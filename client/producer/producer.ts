@@ -3,8 +3,8 @@
  * `send` and `sendMany` run per record: on their fast path nothing is allocated per record but what the user gets back.
  */
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { Partitioner, type PartitionFunction } from '../../src/partitioner.ts';
 import { BatchBuilder, recordBytesMax } from '../../src/records/batch-builder.ts';
-import { Partitioner } from '../../src/partitioner.ts';
 import type { ClientClock, ClientTimer } from '../clock.ts';
 import type { TopicMetadata } from '../metadata.ts';
 import { checkTopicName, integerOption } from '../options.ts';
@@ -14,7 +14,6 @@ import type { ProducerIdentity } from './idempotence-state.ts';
 import { PartitionQueue } from './partition-queue.ts';
 import { ProducerBatch, type RecordMetadata } from './producer-batch.ts';
 import {
-  type PartitionFunction,
   type ProducerOptions,
   type ProducerRecord,
   type ResolvedProducerOptions,
@@ -210,7 +209,11 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
         queues: [],
         line: new WaitingLine(),
         loading: false,
-        partitioner: new Partitioner(),
+        partitioner: new Partitioner({
+          topic: record.topic,
+          partitionFunction: this.#choosePartition,
+          random: () => this.#clock.random(),
+        }),
       };
       this.#topics.set(record.topic, topic);
     }
@@ -237,14 +240,12 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     const queue = this.#queueOf(topic, record, key);
     const timestampMs = record.timestampMs ?? nowMs;
     if (!Number.isSafeInteger(timestampMs)) throw badTimestamp(timestampMs);
-    let batch = queue.open;
-    if (batch === undefined || !batch.builder!.append(timestampMs, key, value, headers)) {
-      if (batch !== undefined) {
-        this.#closeOpenBatch(queue);
-        this.#sender.wake(queue);
-      }
-      batch = this.#openBatch(topic, queue);
-      batch.builder!.append(timestampMs, key, value, headers);
+    const batch = queue.open ?? this.#openBatch(topic, queue);
+    if (!batch.builder!.append(timestampMs, key, value, headers)) {
+      this.#closeOpenBatch(queue);
+      this.#sender.wake(queue);
+      // Once per batch. Without a key the record goes to another partition now.
+      return this.#tryAdd(topic, record, nowMs);
     }
     batch.recordCount += 1;
     const batchBytes = batch.builder!.estimatedBytes;
@@ -255,35 +256,28 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
 
   #queueOf(topic: TopicState<K, V>, record: ProducerRecord<K, V>, key: Uint8Array | null): PartitionQueue {
     const partitionCount = topic.partitionCount!;
-    const partition = record.partition ?? this.#choose(topic, key, partitionCount);
+    const asked = record.partition;
+    if (asked !== undefined && asked >= partitionCount) this.#lookForPartitions(topic);
+    const partition = topic.partitioner.choose(key, partitionCount, asked);
     const known = topic.queues[partition];
     if (known !== undefined) return known;
-    if (!Number.isSafeInteger(partition) || partition < 0) {
-      throw new BurrowError('INVALID_ARGUMENT', `A partition must be a non-negative integer, not ${String(partition)}.`);
-    }
-    if (partition >= partitionCount) {
-      // Partitions may have been added since the topic was described.
-      this.#host.refreshMetadata(topic.name).catch(ignore);
-      throw new BurrowError(
-        'UNKNOWN_TOPIC_OR_PARTITION',
-        `Topic ${topic.name} has no partition ${partition}; it has ${partitionCount}.`,
-        { fields: { topic: topic.name, partition } },
-      );
-    }
     const queue = new PartitionQueue(topic.name, partition, this.#options.idempotent, this.#identity);
     topic.queues[partition] = queue;
     return queue;
   }
 
-  #choose(topic: TopicState<K, V>, key: Uint8Array | null, partitionCount: number): number {
-    return this.#choosePartition === undefined
-      ? topic.partitioner.choose(key, partitionCount)
-      : this.#choosePartition({ topic: topic.name, key, partitionCount });
+  /** Partitions may have been added since the topic was described. */
+  #lookForPartitions(topic: TopicState<K, V>): void {
+    this.#host.refreshMetadata(topic.name).then(() => this.#learnPartitionCount(topic), ignore);
+  }
+
+  #learnPartitionCount(topic: TopicState<K, V>): void {
+    topic.partitionCount = this.#host.cachedTopic(topic.name)?.partitions.length ?? topic.partitionCount;
   }
 
   /** Per batch. */
   #openBatch(topic: TopicState<K, V>, queue: PartitionQueue): ProducerBatch {
-    topic.partitionCount = this.#host.cachedTopic(topic.name)?.partitions.length ?? topic.partitionCount;
+    this.#learnPartitionCount(topic);
     const createdAtMs = this.#clock.monotonic();
     const deadlineMs = createdAtMs + this.#options.deliveryTimeoutMs;
     const batchBytes = Math.min(this.#options.batchBytes, this.#host.frameBytesMax - REQUEST_ENVELOPE_BYTES);
@@ -303,6 +297,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     queue.open = undefined;
     queue.waiting.push(batch);
     queue.lastBatchBytes = batch.accountedBytes;
+    this.#topics.get(queue.topic)?.partitioner.onBatchComplete(queue.partition);
     batch.close(this.#options.compression)?.then(
       () => this.#sender.wake(queue),
       (error) => this.#sender.abandon(batch, toBurrowError(error)),
