@@ -62,8 +62,12 @@ export class Cluster {
     if (known !== undefined) return known;
     const broker = this.metadata.broker(nodeId);
     // One broker is the common case: its advertised address may not even be reachable from here (containers, tunnels).
-    if (broker === undefined || this.#seed.session?.nodeId === nodeId || this.metadata.brokerCount <= 1) return this.#seed;
-    const connection = new Connection([nodeAddress(broker.host, broker.port, this.options.addresses[0]!)], this.options);
+    if (broker === undefined || this.#seed.session?.nodeId === nodeId || this.metadata.brokerCount <= 1)
+      return this.#seed;
+    const connection = new Connection(
+      [nodeAddress(broker.host, broker.port, this.options.addresses[0]!)],
+      this.options,
+    );
     this.#nodes.set(nodeId, connection);
     return connection;
   }

@@ -59,7 +59,7 @@ export function messagePackSerializer<T = unknown>(): Serializer<T> {
     serialize: (value) => {
       if (value === undefined) throw new TypeError('MessagePack has no form for undefined');
       // A copy: msgpackr packs into a shared slab, which one small retained view would keep alive.
-      return packr.pack(value).slice();
+      return new Uint8Array(packr.pack(value));
     },
     deserialize: (bytes) => packr.unpack(bytes) as T,
   };

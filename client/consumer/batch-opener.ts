@@ -14,7 +14,7 @@ import {
   isLogAppendTime,
 } from '../../src/records/batch-header.ts';
 import { openRecords, recordsSection } from '../../src/records/batch-iterator.ts';
-import { scanBatch, scanFailure } from '../../src/records/check-batch.ts';
+import { scanBatch } from '../../src/records/check-batch.ts';
 import { RecordCursor } from '../../src/records/record-cursor.ts';
 import { batchBytesAt } from './batch-scan.ts';
 import { ConsumerRecord, type RecordSource } from './consumer-record.ts';
@@ -65,8 +65,8 @@ function checkedBatchBytes(bytes: Uint8Array, position: number, limits: OpenerLi
   const baseOffset = getBaseOffset(bytes, position);
   if (!limits.checkCrcs) return batchBytesAt(bytes, position, baseOffset);
   const result = scanBatch(bytes, position, bytes.byteLength);
-  if (result >= 0) return result;
-  throw new BurrowError('CORRUPT_BATCH', `The batch at offset ${baseOffset} is damaged: ${scanFailure(result)}.`, {
+  if (typeof result === 'number') return result;
+  throw new BurrowError('CORRUPT_BATCH', `The batch at offset ${baseOffset} is damaged: ${result}.`, {
     fields: { position, baseOffset },
   });
 }

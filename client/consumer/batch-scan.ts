@@ -3,7 +3,13 @@
  * is decoded. CRC and records are checked when a batch is delivered.
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
-import { BATCH_HEADER_BYTES, getBatchBytes, getMagic, getNextOffset, MAGIC_V2 } from '../../src/records/batch-header.ts';
+import {
+  BATCH_HEADER_BYTES,
+  getBatchBytes,
+  getMagic,
+  getNextOffset,
+  MAGIC_V2,
+} from '../../src/records/batch-header.ts';
 
 /** The offset behind the last batch in `bytes`; `fromOffset` if there is none. Per batch. */
 export function nextOffsetAfter(bytes: Uint8Array, fromOffset: number): number {

@@ -89,12 +89,7 @@ export function resolveConsumerOptions<K, V>(options: ConsumerOptions<K, V>): Re
       ['read_uncommitted', 'read_committed'] as const,
       'read_uncommitted',
     ),
-    onOutOfRange: choiceOption(
-      'onOutOfRange',
-      options.onOutOfRange,
-      ['earliest', 'latest', 'error'] as const,
-      'error',
-    ),
+    onOutOfRange: choiceOption('onOutOfRange', options.onOutOfRange, ['earliest', 'latest', 'error'] as const, 'error'),
     checkCrcs: options.checkCrcs ?? true,
     maxRecords: integerOption('maxRecords', options.maxRecords, { fallback: 5000, min: 1 }),
   };
@@ -102,12 +97,14 @@ export function resolveConsumerOptions<K, V>(options: ConsumerOptions<K, V>): Re
 
 export function checkFrom(from: From): void {
   if (from === 'earliest' || from === 'latest') return;
-  if (typeof from === 'object' && 'offset' in from) return checkNonNegativeInteger('from.offset', from.offset);
-  if (typeof from === 'object' && 'timestampMs' in from) {
-    return checkNonNegativeInteger('from.timestampMs', from.timestampMs);
+  if (typeof from === 'object' && 'offset' in from) {
+    checkNonNegativeInteger('from.offset', from.offset);
+  } else if (typeof from === 'object' && 'timestampMs' in from) {
+    checkNonNegativeInteger('from.timestampMs', from.timestampMs);
+  } else {
+    throw new BurrowError(
+      'INVALID_ARGUMENT',
+      `from must be 'earliest', 'latest', { offset } or { timestampMs }, not ${String(from)}.`,
+    );
   }
-  throw new BurrowError(
-    'INVALID_ARGUMENT',
-    `from must be 'earliest', 'latest', { offset } or { timestampMs }, not ${String(from)}.`,
-  );
 }

@@ -51,8 +51,9 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   #cursors: Array<PartitionCursor<K, V>> = [];
   /** The cursor to serve first: moves on with every delivery, so that no partition starves. */
   #turn = 0;
-  /** The last call of assign(); poll waits for it. Never rejects: see {@link #assignError}. */
-  #assigning: Promise<void> = Promise.resolve();
+  /** Set while an assign() looks up topics: others and poll wait for it. Never rejects. */
+  #assigning: Promise<void> | undefined;
+  /** Why the assignment given to the constructor failed; for the next poll. */
   #assignError: BurrowError | undefined;
   #closed: boolean = false;
   #reading: boolean = false;
@@ -75,6 +76,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
     if (options.assignment !== undefined) {
       this.assign(options.assignment).catch((error) => {
         this.#assignError = toBurrowError(error);
+        this.#onBuffered();
       });
     }
   }
@@ -95,10 +97,16 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       if (partition !== undefined) checkNonNegativeInteger('partition', partition);
       if (from !== undefined) checkFrom(from);
     }
-    const before = this.#assigning;
-    const assigning = before.then(() => this.#assign(assignment));
+    if (this.#assigning === undefined && assignment.every(isExact)) {
+      this.#apply(assignment);
+      return;
+    }
+    const assigning = (this.#assigning ?? Promise.resolve()).then(() => this.#assign(assignment));
     // Later calls and polls wait for this one, but its failure is this caller's to handle.
-    this.#assigning = assigning.catch(() => {});
+    const settled: Promise<void> = assigning.then(ignore, ignore).then(() => {
+      if (this.#assigning === settled) this.#assigning = undefined;
+    });
+    this.#assigning = settled;
     await assigning;
   }
 
@@ -235,19 +243,23 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   }
 
   async #assign(assignment: readonly Assignment[]): Promise<void> {
-    const wanted: Array<{ topic: string; partition: number; from: From | undefined }> = [];
-    for (const { topic, partition, from } of assignment) {
-      if (partition !== undefined) {
-        wanted.push({ topic, partition, from });
+    const exact: ExactAssignment[] = [];
+    for (const each of assignment) {
+      if (isExact(each)) {
+        exact.push(each);
       } else {
-        const metadata = await this.#host.topic(topic, this.#host.requestTimeoutMs);
-        for (const each of metadata.partitions) wanted.push({ topic, partition: each.partition, from });
+        const { partitions } = await this.#host.topic(each.topic, this.#host.requestTimeoutMs);
+        for (const { partition } of partitions) exact.push({ ...each, partition });
       }
     }
     this.#checkOpen();
+    this.#apply(exact);
+  }
+
+  #apply(assignment: readonly ExactAssignment[]): void {
     const before = new Map(this.#cursors.map((cursor) => [cursorKey(cursor), cursor]));
     const after = new Map<string, PartitionCursor<K, V>>();
-    for (const { topic, partition, from } of wanted) {
+    for (const { topic, partition, from } of assignment) {
       const key = cursorKey({ topic, partition });
       const known = before.get(key) ?? after.get(key);
       const cursor = known ?? new PartitionCursor<K, V>(this.#sourceOf(topic, partition));
@@ -446,6 +458,14 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
     return topic === undefined ? this.#cursors : this.#cursors.filter((cursor) => cursor.topic === topic);
   }
 }
+
+type ExactAssignment = Assignment & TopicPartition;
+
+function isExact(assignment: Assignment): assignment is ExactAssignment {
+  return assignment.partition !== undefined;
+}
+
+function ignore(): void {}
 
 /** Unambiguous: a partition is digits, so the last hyphen divides. */
 function cursorKey(of: TopicPartition): string {

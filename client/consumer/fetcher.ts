@@ -252,7 +252,10 @@ export class Fetcher {
     if (this.#closed || cursor.removed || cursor.generation !== generation) return;
     cursor.mutedUntilMs = 0;
     if (failure === undefined && this.#transport.leaderOf(cursor.topic, cursor.partition) === undefined) {
-      failure = new BurrowError('LEADER_NOT_AVAILABLE', `Nobody leads ${cursor.topic}-${cursor.partition} at the moment.`);
+      failure = new BurrowError(
+        'LEADER_NOT_AVAILABLE',
+        `Nobody leads ${cursor.topic}-${cursor.partition} at the moment.`,
+      );
     }
     if (failure !== undefined) this.#onFailure(cursor, failure);
     this.#options.onBuffered();

@@ -32,6 +32,8 @@ export interface SequencedBatch {
   baseSequence: number;
   /** An attempt ended without an answer (or with one that leaves it open), so the batch may be in the log. */
   outcomeUnknown: boolean;
+  /** Counts the batches that got a sequence, without holes. */
+  place: number;
   /** The batch directly before this one was given up: the broker may see a gap that is not its fault. */
   afterGap: boolean;
 }
@@ -52,10 +54,15 @@ export class IdempotenceState {
   identity: ProducerIdentity | undefined;
   /** Sequence of the next batch that has none. */
   nextSequence = 0;
-  /** Batches that have a sequence and no final outcome, by sequence. Invariant: at most {@link UNRESOLVED_BATCHES_MAX}. */
+  /**
+   * Batches that have a sequence and no final outcome, by sequence. Invariant: from the first to the newest batch with a
+   * sequence it is at most {@link UNRESOLVED_BATCHES_MAX}, resolved ones in between included: had the broker stored more behind
+   * the first, it would no longer recognise it.
+   */
   readonly unresolved: SequencedBatch[] = [];
   /** The chain of sequences is broken; all unresolved batches start over once none of them may be in the log. */
   resetting: boolean = false;
+  #nextPlace = 0;
   #gapBeforeNext: boolean = false;
   /** The broker fenced this identity: a higher epoch of it would be fenced as well. */
   #identityFenced: boolean = false;
@@ -66,7 +73,9 @@ export class IdempotenceState {
 
   /** Whether a batch without a sequence may get one now. */
   canAssign(): boolean {
-    return !this.resetting && this.identity !== undefined && this.unresolved.length < UNRESOLVED_BATCHES_MAX;
+    if (this.resetting || this.identity === undefined) return false;
+    const first = this.unresolved[0];
+    return first === undefined || this.#nextPlace - first.place < UNRESOLVED_BATCHES_MAX;
   }
 
   /** Whether a batch that has its sequence may be sent again now. During a reset only those whose outcome is open. */
@@ -81,6 +90,8 @@ export class IdempotenceState {
     batch.baseSequence = this.nextSequence;
     batch.afterGap = this.#gapBeforeNext;
     this.#gapBeforeNext = false;
+    batch.place = this.#nextPlace;
+    this.#nextPlace += 1;
     this.nextSequence = addToSequence(this.nextSequence, batch.recordCount);
     this.unresolved.push(batch);
   }
@@ -164,6 +175,8 @@ export class IdempotenceState {
       batch.producerId = identity.producerId;
       batch.producerEpoch = identity.producerEpoch;
       batch.baseSequence = this.nextSequence;
+      batch.place = this.#nextPlace;
+      this.#nextPlace += 1;
       batch.afterGap = false;
       this.nextSequence = addToSequence(this.nextSequence, batch.recordCount);
     }

@@ -2,8 +2,9 @@
  * One record batch on its way to one partition: open while records are added, then closed, sent (perhaps several times) and
  * settled once. Knows the promises that wait for it; not when or where it is sent.
  */
-import type { BurrowError } from '../../src/errors/burrow-error.ts';
+
 import { writeInt16, writeInt32, writeInt64 } from '../../src/bytes/big-endian.ts';
+import type { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { BatchBuilder } from '../../src/records/batch-builder.ts';
 import {
   BASE_SEQUENCE_POSITION,
@@ -80,6 +81,7 @@ export class ProducerBatch implements SequencedBatch {
   producerId = -1;
   producerEpoch = -1;
   baseSequence = -1;
+  place = -1;
   outcomeUnknown: boolean = false;
   afterGap: boolean = false;
 
@@ -140,7 +142,7 @@ export class ProducerBatch implements SequencedBatch {
       getProducerEpoch(bytes, 0) === producerEpoch &&
       getBaseSequence(bytes, 0) === baseSequence;
     if (isStamped) return;
-    this.bytes = this.attempts === 0 ? bytes : bytes.slice();
+    this.bytes = this.attempts === 0 ? bytes : new Uint8Array(bytes);
     stampProducer(this.bytes, producerId, producerEpoch, baseSequence);
   }
 

@@ -1,5 +1,6 @@
 /** Options of a producer with their defaults and bounds. */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { PartitionFunction } from '../../src/partitioner.ts';
 import { CODECS, type Codec } from '../../src/records/batch-header.ts';
 import type { Backoff, BackoffOptions } from '../backoff.ts';
 import { choiceOption, integerOption } from '../options.ts';
@@ -23,13 +24,6 @@ export interface ProducerRecord<K = Uint8Array, V = Uint8Array> {
 
 export type HeaderValue = Uint8Array | string | null;
 export type RecordHeaders = Readonly<Record<string, HeaderValue>> | ReadonlyArray<readonly [string, HeaderValue]>;
-
-/** Chooses the partition of a record; `key` is the serialized key. Must return an integer from 0 to partitionCount - 1. */
-export type PartitionFunction = (choice: {
-  readonly topic: string;
-  readonly key: Uint8Array | null;
-  readonly partitionCount: number;
-}) => number;
 
 export interface ProducerOptions<K = Uint8Array, V = Uint8Array> {
   /**

@@ -3,8 +3,8 @@
  * `send` and `sendMany` run per record: on their fast path nothing is allocated per record but what the user gets back.
  */
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { Partitioner, type PartitionFunction } from '../../src/partitioner.ts';
 import { BatchBuilder, recordBytesMax } from '../../src/records/batch-builder.ts';
-import { Partitioner } from '../../src/records/partitioner.ts';
 import type { ClientClock, ClientTimer } from '../clock.ts';
 import type { TopicMetadata } from '../metadata.ts';
 import { checkTopicName, integerOption } from '../options.ts';
@@ -14,14 +14,13 @@ import type { ProducerIdentity } from './idempotence-state.ts';
 import { PartitionQueue } from './partition-queue.ts';
 import { ProducerBatch, type RecordMetadata } from './producer-batch.ts';
 import {
-  type PartitionFunction,
   type ProducerOptions,
   type ProducerRecord,
   type ResolvedProducerOptions,
   resolveProducerOptions,
   serializerOrBytes,
 } from './producer-options.ts';
-import { type ProduceTransport, Sender } from './sender.ts';
+import { type ProduceTransport, REQUEST_ENVELOPE_BYTES, Sender } from './sender.ts';
 import { WaitingLine, type WaitingSend } from './waiting-sends.ts';
 import { FlushWatcher, type SendManyResult, SendManyWatcher } from './watchers.ts';
 
@@ -88,6 +87,9 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
         produce: (nodeId, ackMode, batches) => host.produce(nodeId, ackMode, batches),
         refreshMetadata: (topic) => host.refreshMetadata(topic),
         initProducerId: () => this.#initProducerId(),
+        get frameBytesMax() {
+          return host.frameBytesMax;
+        },
       },
       closeOpenBatch: (queue) => this.#closeOpenBatch(queue),
       finishBytes: (batch) => batch.finishBytes(),
@@ -169,6 +171,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
    * Idempotent. After it, `send` rejects with CLIENT_CLOSED.
    */
   close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#lastTopic = undefined;
     this.#closing ??= this.#close(integerOption('timeoutMs', options.timeoutMs, { fallback: 30_000, min: 0 }));
     return this.#closing;
   }
@@ -185,6 +188,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
 
   /** Gives up everything under way with CLIENT_CLOSED, at once. */
   abort(): void {
+    this.#lastTopic = undefined;
     this.#closing ??= Promise.resolve();
     const error = new BurrowError('CLIENT_CLOSED', 'The producer was closed.');
     this.#blockTimer?.cancel();
@@ -205,7 +209,11 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
         queues: [],
         line: new WaitingLine(),
         loading: false,
-        partitioner: new Partitioner(),
+        partitioner: new Partitioner({
+          topic: record.topic,
+          partitionFunction: this.#choosePartition,
+          random: () => this.#clock.random(),
+        }),
       };
       this.#topics.set(record.topic, topic);
     }
@@ -224,19 +232,20 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     const value = userValue === null ? null : serializeField(this.#valueSerializer, userValue, 'value', topic.name);
     const headers = record.headers === undefined ? undefined : encodeHeaders(record.headers);
     const recordBytes = recordBytesMax(key, value, headers);
+    if (recordBytes > this.#host.frameBytesMax - REQUEST_ENVELOPE_BYTES) {
+      throw recordTooLarge(topic.name, recordBytes, this.#host.frameBytesMax);
+    }
     if (this.#bufferedBytes > 0 && this.#bufferedBytes + recordBytes > this.#options.bufferBytes) return undefined;
 
     const queue = this.#queueOf(topic, record, key);
     const timestampMs = record.timestampMs ?? nowMs;
     if (!Number.isSafeInteger(timestampMs)) throw badTimestamp(timestampMs);
-    let batch = queue.open;
-    if (batch === undefined || !batch.builder!.append(timestampMs, key, value, headers)) {
-      if (batch !== undefined) {
-        this.#closeOpenBatch(queue);
-        this.#sender.wake(queue);
-      }
-      batch = this.#openBatch(topic, queue);
-      batch.builder!.append(timestampMs, key, value, headers);
+    const batch = queue.open ?? this.#openBatch(topic, queue);
+    if (!batch.builder!.append(timestampMs, key, value, headers)) {
+      this.#closeOpenBatch(queue);
+      this.#sender.wake(queue);
+      // Once per batch. Without a key the record goes to another partition now.
+      return this.#tryAdd(topic, record, nowMs);
     }
     batch.recordCount += 1;
     const batchBytes = batch.builder!.estimatedBytes;
@@ -247,38 +256,31 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
 
   #queueOf(topic: TopicState<K, V>, record: ProducerRecord<K, V>, key: Uint8Array | null): PartitionQueue {
     const partitionCount = topic.partitionCount!;
-    const partition = record.partition ?? this.#choose(topic, key, partitionCount);
+    const asked = record.partition;
+    if (asked !== undefined && asked >= partitionCount) this.#lookForPartitions(topic);
+    const partition = topic.partitioner.choose(key, partitionCount, asked);
     const known = topic.queues[partition];
     if (known !== undefined) return known;
-    if (!Number.isSafeInteger(partition) || partition < 0) {
-      throw new BurrowError('INVALID_ARGUMENT', `A partition must be a non-negative integer, not ${String(partition)}.`);
-    }
-    if (partition >= partitionCount) {
-      // Partitions may have been added since the topic was described.
-      this.#host.refreshMetadata(topic.name).catch(ignore);
-      throw new BurrowError(
-        'UNKNOWN_TOPIC_OR_PARTITION',
-        `Topic ${topic.name} has no partition ${partition}; it has ${partitionCount}.`,
-        { fields: { topic: topic.name, partition } },
-      );
-    }
     const queue = new PartitionQueue(topic.name, partition, this.#options.idempotent, this.#identity);
     topic.queues[partition] = queue;
     return queue;
   }
 
-  #choose(topic: TopicState<K, V>, key: Uint8Array | null, partitionCount: number): number {
-    return this.#choosePartition === undefined
-      ? topic.partitioner.choose(key, partitionCount)
-      : this.#choosePartition({ topic: topic.name, key, partitionCount });
+  /** Partitions may have been added since the topic was described. */
+  #lookForPartitions(topic: TopicState<K, V>): void {
+    this.#host.refreshMetadata(topic.name).then(() => this.#learnPartitionCount(topic), ignore);
+  }
+
+  #learnPartitionCount(topic: TopicState<K, V>): void {
+    topic.partitionCount = this.#host.cachedTopic(topic.name)?.partitions.length ?? topic.partitionCount;
   }
 
   /** Per batch. */
   #openBatch(topic: TopicState<K, V>, queue: PartitionQueue): ProducerBatch {
-    topic.partitionCount = this.#host.cachedTopic(topic.name)?.partitions.length ?? topic.partitionCount;
+    this.#learnPartitionCount(topic);
     const createdAtMs = this.#clock.monotonic();
     const deadlineMs = createdAtMs + this.#options.deliveryTimeoutMs;
-    const { batchBytes } = this.#options;
+    const batchBytes = Math.min(this.#options.batchBytes, this.#host.frameBytesMax - REQUEST_ENVELOPE_BYTES);
     // As much as the last one took, and a little more: the buffer then seldom has to grow.
     const bytesInitial = Math.min(batchBytes, Math.ceil(queue.lastBatchBytes * 1.25));
     const builder = new BatchBuilder({ batchBytesMax: batchBytes, bytesInitial });
@@ -295,6 +297,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     queue.open = undefined;
     queue.waiting.push(batch);
     queue.lastBatchBytes = batch.accountedBytes;
+    this.#topics.get(queue.topic)?.partitioner.onBatchComplete(queue.partition);
     batch.close(this.#options.compression)?.then(
       () => this.#sender.wake(queue),
       (error) => this.#sender.abandon(batch, toBurrowError(error)),
@@ -452,6 +455,14 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     }
     this.#armBlockTimer();
   }
+}
+
+function recordTooLarge(topic: string, recordBytes: number, frameBytesMax: number): BurrowError {
+  return new BurrowError(
+    'RECORD_TOO_LARGE',
+    `A record of about ${recordBytes} bytes for topic ${topic} does not fit the broker's largest frame of ${frameBytesMax} bytes.`,
+    { fields: { topic, recordBytes, frameBytesMax } },
+  );
 }
 
 function badTimestamp(timestampMs: unknown): BurrowError {

@@ -26,6 +26,8 @@ export interface ProduceTransport {
   /** One result per batch, in order. Rejects if the request as a whole failed. */
   produce(nodeId: number, acks: Acks, batches: readonly ProducerBatch[]): Promise<readonly ProduceResult[]>;
   initProducerId(): Promise<ProducerIdentity>;
+  /** The largest request the brokers accept, in bytes, as far as is known. */
+  readonly frameBytesMax: number;
   /** Fetches the topic's metadata anew and resolves when that is done, well or not. */
   refreshMetadata(topic: string): Promise<void>;
 }
@@ -79,6 +81,9 @@ const SEQUENCE_REFUSED: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'UNKNOWN_PRODUCER_ID',
   'INVALID_PRODUCER_EPOCH',
 ]);
+
+/** Room for what surrounds the batches in a request: topic names, numbers. */
+export const REQUEST_ENVELOPE_BYTES = 4096;
 
 /** A topic that stays unknown this often was deleted: no use in waiting for the delivery timeout. */
 const UNKNOWN_TOPIC_RETRIES = 4;
@@ -225,11 +230,13 @@ export class Sender {
 
   /** Cuts what goes to one node into requests. */
   #sendAll(nodeId: number, batches: readonly ProducerBatch[]): void {
+    const { requestBytesMax, transport } = this.#options;
+    const bytesMax = Math.min(requestBytesMax, transport.frameBytesMax - REQUEST_ENVELOPE_BYTES);
     let request: ProducerBatch[] = [];
     let requestBytes = 0;
     for (const batch of batches) {
       const bytes = batch.bytes!.byteLength;
-      if (request.length > 0 && requestBytes + bytes > this.#options.requestBytesMax) {
+      if (request.length > 0 && requestBytes + bytes > bytesMax) {
         void this.#send(nodeId, request);
         request = [];
         requestBytes = 0;
