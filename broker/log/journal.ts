@@ -5,7 +5,7 @@
  * A few files are used in turn. A full one is retired; it is free again when its rounds have reached synced segments.
  * File contents are never cleared: a round is told from an older one in its place by its number.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { crc32c } from '@node-rs/crc32';
 import type { Disk, DiskFile } from '../ports/disk.ts';
 import {
@@ -71,6 +71,7 @@ export class Journal {
   static async open(options: JournalOptions): Promise<Journal> {
     const journal = new Journal(options);
     await options.disk.makeDirectory(options.folder);
+    await options.disk.syncDirectory(dirname(options.folder));
     for (const name of await options.disk.list(options.folder)) {
       const number = journalFileNumber(name);
       if (number === undefined) continue;
@@ -183,7 +184,8 @@ export class Journal {
     }
     const end = active.position + bytes;
     if (end > active.zeroedBytes) {
-      const zeros = Buffer.alloc(Math.max(ZERO_AHEAD_BYTES, end - active.zeroedBytes));
+      const aheadEnd = Math.min(active.zeroedBytes + ZERO_AHEAD_BYTES, this.#options.fileBytes);
+      const zeros = Buffer.alloc(Math.max(aheadEnd, end) - active.zeroedBytes);
       await active.file.write([zeros], active.zeroedBytes);
       active.zeroedBytes += zeros.length;
     }
