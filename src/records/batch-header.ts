@@ -174,10 +174,27 @@ export function setPartitionLeaderEpoch(bytes: Uint8Array, position: number, lea
   writeInt32(bytes, position + PARTITION_LEADER_EPOCH_POSITION, leaderEpoch);
 }
 
-/** Gives all records the broker's time of append. The one stamp that needs a new CRC. */
+/** Gives all records the broker's time of append. With a new CRC. */
 export function setLogAppendTime(bytes: Uint8Array, position: number, timestampMs: number): void {
   writeInt16(bytes, position + ATTRIBUTES_POSITION, getAttributes(bytes, position) | LOG_APPEND_TIME_FLAG);
   writeInt64(bytes, position + MAX_TIMESTAMP_POSITION, timestampMs);
+  resealBatch(bytes, position);
+}
+
+/** Gives the batch its producer and the sequence of its first record, for a sender who knows them late; with a new CRC. */
+export function setProducer(
+  bytes: Uint8Array,
+  position: number,
+  producer: { readonly producerId: number; readonly producerEpoch: number; readonly baseSequence: number },
+): void {
+  writeInt64(bytes, position + PRODUCER_ID_POSITION, producer.producerId);
+  writeInt16(bytes, position + PRODUCER_EPOCH_POSITION, producer.producerEpoch);
+  writeInt32(bytes, position + BASE_SEQUENCE_POSITION, producer.baseSequence);
+  resealBatch(bytes, position);
+}
+
+/** Writes the CRC that the bytes have now. */
+export function resealBatch(bytes: Uint8Array, position: number): void {
   writeInt32(bytes, position + CRC_POSITION, computeCrc(bytes, position));
 }
 

@@ -15,7 +15,7 @@ import { BurrowError, isBurrowError } from '../errors/burrow-error.ts';
 import type { Codec } from './batch-header.ts';
 import { lz4ContentBytes } from './lz4-frame.ts';
 import { frameSnappy, snappyPieces, splitSnappy } from './snappy-framing.ts';
-import { loadZstd, zstd } from './zstd.ts';
+import { loadZstd, zlibLimit, zstd } from './zstd.ts';
 
 /** Below this many bytes a hop to the thread pool (some 50 µs) costs more than the work of snappy and lz4. */
 const SYNC_BYTES_MAX = 64 * 1024;
@@ -67,7 +67,7 @@ export async function decompress(codec: Codec, bytes: Uint8Array, bytesMax: numb
       case 'none':
         return limited(bytes, bytesMax);
       case 'gzip':
-        return await gunzip(bytes, { maxOutputLength: zlibLimit(bytesMax) });
+        return await gunzip(bytes, zlibLimit(bytesMax));
       case 'snappy': {
         const { blocks, contentBytes } = splitSnappy(bytes, bytesMax);
         if (contentBytes <= SYNC_BYTES_MAX) return decompressSync(codec, bytes, bytesMax);
@@ -92,7 +92,7 @@ export function decompressSync(codec: Codec, bytes: Uint8Array, bytesMax: number
       case 'none':
         return limited(bytes, bytesMax);
       case 'gzip':
-        return zlib.gunzipSync(bytes, { maxOutputLength: zlibLimit(bytesMax) });
+        return zlib.gunzipSync(bytes, zlibLimit(bytesMax));
       case 'snappy':
         return joined(splitSnappy(bytes, bytesMax).blocks.map((block) => snappy.uncompressSync(block)) as Buffer[]);
       case 'lz4':
@@ -114,11 +114,6 @@ export async function loadCodecs(): Promise<void> {
 function limited(bytes: Uint8Array, bytesMax: number): Uint8Array {
   if (bytes.length > bytesMax) throw overLimit('none', bytes, bytesMax);
   return bytes;
-}
-
-/** What zlib takes as `maxOutputLength`. */
-export function zlibLimit(bytesMax: number): number {
-  return Math.max(1, Math.min(bytesMax, 0x7fff_ffff));
 }
 
 function joined(pieces: Buffer[]): Uint8Array {

@@ -24,6 +24,8 @@ export class RecordCursor {
   recordPosition = 0;
   recordEnd = 0;
   timestampDelta = 0;
+  /** Where the rest of the record begins, which does not depend on the batch's base timestamp. */
+  offsetDeltaPosition = 0;
   offsetDelta = 0;
   keyPosition = 0;
   /** -1 for null; likewise below. */
@@ -70,6 +72,7 @@ export class RecordCursor {
     this.recordEnd = end;
     this.#position++; // attributes
     this.timestampDelta = this.#varlong();
+    this.offsetDeltaPosition = this.#position;
     this.offsetDelta = this.#varint();
     this.keyBytes = this.#varint();
     this.keyPosition = this.#position;

@@ -48,18 +48,22 @@ export function zstd(): Zstd {
   return loaded;
 }
 
+/** The limit in the form that zlib takes. */
+export function zlibLimit(bytesMax: number): { maxOutputLength: number } {
+  return { maxOutputLength: Math.max(1, Math.min(bytesMax, 0x7fff_ffff)) };
+}
+
 /** node:zlib's zstd, or undefined where it has none. */
 export function fromZlib(module: Partial<ZlibWithZstd>): Zstd | undefined {
   const { zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } = module;
   if (!(zstdCompress && zstdCompressSync && zstdDecompress && zstdDecompressSync)) return undefined;
   const compress = promisify(zstdCompress);
   const decompress = promisify(zstdDecompress);
-  const limit = (bytesMax: number) => ({ maxOutputLength: Math.max(1, Math.min(bytesMax, 0x7fff_ffff)) });
   return {
     compress,
     compressSync: (bytes) => zstdCompressSync(bytes),
-    decompress: (bytes, bytesMax) => decompress(bytes, limit(bytesMax)),
-    decompressSync: (bytes, bytesMax) => zstdDecompressSync(bytes, limit(bytesMax)),
+    decompress: (bytes, bytesMax) => decompress(bytes, zlibLimit(bytesMax)),
+    decompressSync: (bytes, bytesMax) => zstdDecompressSync(bytes, zlibLimit(bytesMax)),
   };
 }
 
