@@ -120,7 +120,8 @@ test('state machines are pure', () => {
   ]) {
     expect(broken(checkStatePurity, 'broker/log/recovery-state.ts', text), text).toHaveLength(1);
   }
-  const fine = "import { a } from './other-state.ts';\nimport { b } from '../../src/errors/table.ts';";
+  const fine =
+    "import type { A } from '../ports/clock.ts';\nimport { a } from './other-state.ts';\nimport { b } from '../../src/errors/table.ts';";
   expect(broken(checkStatePurity, 'broker/log/recovery-state.ts', fine)).toEqual([]);
 });
 
