@@ -69,7 +69,17 @@ describe('start --print-config', () => {
     const folder = temporaryFolder();
     const file = path.join(folder, 'burrow.json');
     fs.writeFileSync(file, '{"kafka-port": "off", "segment-bytes": "64MiB"}');
-    const words = ['start', '--print-config', '--config', file, '--port', '0'];
+    const words = [
+      'start',
+      '--print-config',
+      '--salvage',
+      '--auto-create-topics',
+      'false',
+      '--config',
+      file,
+      '--port',
+      '0',
+    ];
     const { code, stdout } = await runCommand(words, { env: { BURROW_FLUSH: 'none' }, cwd: folder });
     const lines = stdout
       .toString()
@@ -77,6 +87,8 @@ describe('start --print-config', () => {
       .map((line) => line.replace(/ +/g, ' '));
     expect(lines).toContain('port = 0 # --port');
     expect(lines).toContain('flush = none # BURROW_FLUSH');
+    expect(lines).toContain('salvage = true # --salvage');
+    expect(lines).toContain('auto-create-topics = false # --auto-create-topics');
     expect(lines).toContain(`segment-bytes = 64MiB # ${file}`);
     expect(lines).toContain('node-id = 1 # default');
     expect(code).toBe(0);
@@ -133,6 +145,12 @@ describe('log', () => {
       records: 2,
       codec: 'none',
     });
+  });
+
+  test('help into a reader that goes away ends quietly', async () => {
+    const running = startCommand(['start', '--help']);
+    running.child.stdout!.destroy();
+    expect((await running.finished).stderr).toBe('');
   });
 
   test('dump into a reader that goes away ends quietly', async () => {
