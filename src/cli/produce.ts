@@ -80,9 +80,13 @@ async function produce(topic: string, files: readonly string[], flags: ProduceFl
     await withClient(flags, async (client) => {
       const acks = flags.acks === 'all' ? 'all' : flags.acks === '1' ? 1 : 0;
       run.producer = client.producer({ compression: flags.compression, acks });
-      for (const input of inputs) {
-        const reader = flags.format === 'ndjson' ? ndjsonLineReader(input) : plainLineReader(keySource, input);
-        await run.sendInput(input, reader, lineBytesMax);
+      try {
+        for (const input of inputs) {
+          const reader = flags.format === 'ndjson' ? ndjsonLineReader(input) : plainLineReader(keySource, input);
+          await run.sendInput(input, reader, lineBytesMax);
+        }
+      } catch (error) {
+        run.fail(toBurrowError(error));
       }
       await run.finish();
     });
@@ -168,14 +172,27 @@ class ProduceRun {
     process.stdin.destroy();
   }
 
+  /** Whatever else goes wrong is a consequence of the first failure. */
+  fail(error: BurrowError): void {
+    this.#failure ??= error;
+  }
+
   async sendInput(input: Input, reader: LineReader, lineBytesMax: number): Promise<void> {
     if (this.interrupted) return;
     const splitter = new LineSplitter({ source: input.label, lineBytesMax });
     let lineNumber = 0;
-    const read = (line: Uint8Array): InputRecord => reader(line, ++lineNumber);
+    const sendLines = async (lines: readonly Uint8Array[], bytesRead: number): Promise<void> => {
+      const records: InputRecord[] = [];
+      try {
+        for (const line of lines) records.push(reader(line, ++lineNumber));
+      } finally {
+        // A line that is no record must not keep back those before it.
+        await this.#send(records, bytesRead);
+      }
+    };
     try {
       for await (const chunk of input.open()) {
-        await this.#send(splitter.push(chunk).map(read), chunk.length);
+        await sendLines(splitter.push(chunk), chunk.length);
         if (this.interrupted) break;
       }
     } catch (error) {
@@ -183,11 +200,11 @@ class ProduceRun {
       if (!this.interrupted) throw error;
     }
     const last = splitter.end();
-    if (last !== undefined) await this.#send([read(last)], 0);
+    if (last !== undefined) await sendLines([last], 0);
   }
 
   /** Per chunk. */
-  async #send(records: readonly InputRecord[], chunkBytes: number): Promise<void> {
+  async #send(records: readonly InputRecord[], bytesRead: number): Promise<void> {
     if (records.length > 0) {
       const topic = this.#topic;
       const partition = this.#partition;
@@ -195,8 +212,8 @@ class ProduceRun {
       this.#inFlight.push(this.#track(this.producer!.sendMany(batch), records));
     }
     if (this.#inFlight.length >= CHUNKS_IN_FLIGHT) await this.#inFlight.shift();
-    if (this.#failure) throw this.#withProgress(this.#failure);
-    this.#progress?.increment(chunkBytes, { records: this.#records.toLocaleString('en') });
+    if (this.#failure) throw this.#failure;
+    this.#progress?.increment(bytesRead, { records: this.#records.toLocaleString('en') });
   }
 
   async #track(sending: Promise<unknown>, records: readonly InputRecord[]): Promise<void> {
@@ -205,19 +222,17 @@ class ProduceRun {
       this.#records += records.length;
       for (const { key, value } of records) this.#bytes += (key?.length ?? 0) + (value?.length ?? 0);
     } catch (error) {
-      this.#failure ??= toBurrowError(error);
+      this.fail(toBurrowError(error));
     }
   }
 
+  /** Waits for what is under way; rejects with the first failure, and how far it got. */
   async finish(): Promise<void> {
     await Promise.all(this.#inFlight);
     this.#progress?.stop();
-    if (this.#failure) throw this.#withProgress(this.#failure);
-  }
-
-  #withProgress(error: BurrowError): BurrowError {
-    this.#progress?.stop();
+    const error = this.#failure;
+    if (error === undefined) return;
     const done = `${count(this.#records, 'record')} had been acknowledged`;
-    return new BurrowError(error.code, `${error.message} (${done})`, { cause: error, fields: error.fields });
+    throw new BurrowError(error.code, `${error.message} (${done})`, { cause: error, fields: error.fields });
   }
 }
