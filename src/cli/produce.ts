@@ -73,26 +73,25 @@ async function produce(topic: string, files: readonly string[], flags: ProduceFl
     throw new BurrowError('INVALID_ARGUMENT', '--key-from is for --format lines; NDJSON has its own "key".');
   }
   const lineBytesMax = parseBytes(flags.lineBytesMax, '--line-bytes-max');
-  const run = new ProduceRun(topic, flags.partition, startProgress(inputs, flags));
-  const onInterrupt = (): void => run.interrupt();
-  process.once('SIGINT', onInterrupt);
-  try {
-    await withClient(flags, async (client) => {
-      const acks = flags.acks === 'all' ? 'all' : flags.acks === '1' ? 1 : 0;
-      run.producer = client.producer({ compression: flags.compression, acks });
-      try {
-        for (const input of inputs) {
-          const reader = flags.format === 'ndjson' ? ndjsonLineReader(input) : plainLineReader(keySource, input);
-          await run.sendInput(input, reader, lineBytesMax);
-        }
-      } catch (error) {
-        run.fail(toBurrowError(error));
+  const run = await withClient(flags, async (client) => {
+    const acks = flags.acks === 'all' ? 'all' : flags.acks === '1' ? 1 : 0;
+    const producer = client.producer({ compression: flags.compression, acks });
+    const { partition } = flags;
+    const running = new ProduceRun({ topic, partition, producer, progress: startProgress(inputs, flags) });
+    const onInterrupt = (): void => running.interrupt();
+    process.once('SIGINT', onInterrupt);
+    try {
+      for (const input of inputs) {
+        const reader = flags.format === 'ndjson' ? ndjsonLineReader(input) : plainLineReader(keySource, input);
+        await running.sendInput(input, reader, lineBytesMax);
       }
-      await run.finish();
-    });
-  } finally {
+    } catch (error) {
+      running.fail(toBurrowError(error));
+    }
+    await running.finish();
     process.removeListener('SIGINT', onInterrupt);
-  }
+    return running;
+  });
   if (flags.json) process.stdout.write(`${JSON.stringify({ topic, ...run.totals })}\n`);
   else if (!flags.quiet) process.stderr.write(`${describeTotals(run.totals)}\n`);
   if (run.interrupted) process.exitCode = EXIT_INTERRUPTED;
@@ -140,13 +139,17 @@ function startProgress(inputs: readonly Input[], flags: ProduceFlags): SingleBar
   return bar;
 }
 
+interface RunOptions {
+  readonly topic: string;
+  readonly partition: number | undefined;
+  readonly producer: Producer;
+  readonly progress: SingleBar | undefined;
+}
+
 /** One run of the command: what was read, what is under way, what was acknowledged. */
 class ProduceRun {
-  producer: Producer | undefined;
   interrupted = false;
-  readonly #topic: string;
-  readonly #partition: number | undefined;
-  readonly #progress: SingleBar | undefined;
+  readonly #options: RunOptions;
   readonly #startedMs = performance.now();
   /** Acknowledgments of chunks in the order sent. */
   #inFlight: Promise<void>[] = [];
@@ -154,10 +157,8 @@ class ProduceRun {
   #records = 0;
   #bytes = 0;
 
-  constructor(topic: string, partition: number | undefined, progress: SingleBar | undefined) {
-    this.#topic = topic;
-    this.#partition = partition;
-    this.#progress = progress;
+  constructor(options: RunOptions) {
+    this.#options = options;
   }
 
   /** What was acknowledged. */
@@ -206,14 +207,13 @@ class ProduceRun {
   /** Per chunk. */
   async #send(records: readonly InputRecord[], bytesRead: number): Promise<void> {
     if (records.length > 0) {
-      const topic = this.#topic;
-      const partition = this.#partition;
+      const { topic, partition, producer } = this.#options;
       const batch = records.map((record) => ({ topic, ...record, partition: record.partition ?? partition }));
-      this.#inFlight.push(this.#track(this.producer!.sendMany(batch), records));
+      this.#inFlight.push(this.#track(producer.sendMany(batch), records));
     }
     if (this.#inFlight.length >= CHUNKS_IN_FLIGHT) await this.#inFlight.shift();
     if (this.#failure) throw this.#failure;
-    this.#progress?.increment(bytesRead, { records: this.#records.toLocaleString('en') });
+    this.#options.progress?.increment(bytesRead, { records: this.#records.toLocaleString('en') });
   }
 
   async #track(sending: Promise<unknown>, records: readonly InputRecord[]): Promise<void> {
@@ -229,7 +229,7 @@ class ProduceRun {
   /** Waits for what is under way; rejects with the first failure, and how far it got. */
   async finish(): Promise<void> {
     await Promise.all(this.#inFlight);
-    this.#progress?.stop();
+    this.#options.progress?.stop();
     const error = this.#failure;
     if (error === undefined) return;
     const done = `${count(this.#records, 'record')} had been acknowledged`;
