@@ -137,9 +137,10 @@ function withoutStrings(source: string): string[] {
     .split('\n');
 }
 
-/** A `-state.ts` file is a pure machine. */
-export function checkStatePurity(file: SourceFile): string[] {
-  if (!/^(?:src|broker|client)\/.*-state\.ts$/.test(file.path)) return [];
+/** A `-state.ts` file is a pure machine. Types of others do no harm. */
+export function checkStatePurity(original: SourceFile): string[] {
+  if (!/^(?:src|broker|client)\/.*-state\.ts$/.test(original.path)) return [];
+  const file = { path: original.path, text: original.text.replace(/^import type [^;]*;/gm, '') };
   const foreign = importedModules(file.text).filter((name) => !name.startsWith('.'));
   const impure = importedFiles(file).filter((target) => !target.startsWith('src/') && !target.endsWith('-state.ts'));
   const found = [...foreign, ...impure].map((name) => `${file.path}: a state machine must not import ${name}`);
@@ -149,16 +150,30 @@ export function checkStatePurity(file: SourceFile): string[] {
   return found;
 }
 
-/** What browsers load has no Node modules and no Buffer (unless asked for by typeof); a file with a `.browser.ts` twin is replaced there. */
-export function checkBrowserSafety(file: SourceFile, paths: ReadonlySet<string>): string[] {
-  if (!/^(?:client\/|src\/(?!cli\/)).*\.ts$/.test(file.path)) return [];
-  if (paths.has(file.path.replace(/\.ts$/, '.browser.ts'))) return [];
+/**
+ * What browsers load, from `entry` on, has no Node modules and no Buffer (unless asked for by typeof). A file with a
+ * `.browser.ts` twin is replaced by it there, so what only it imports is not loaded.
+ */
+export function checkBrowserSafety(files: readonly SourceFile[], entry: string): string[] {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const loaded = new Set<string>();
+  const load = (name: string): void => {
+    const twin = name.replace(/\.ts$/, '.browser.ts');
+    const file = byPath.get(twin) ?? byPath.get(name);
+    if (file === undefined || loaded.has(file.path)) return;
+    loaded.add(file.path);
+    for (const imported of importedFiles(file)) load(imported);
+  };
+  load(entry);
+  return [...loaded].flatMap((name) => nodeOnlyParts(byPath.get(name)!));
+}
+
+function nodeOnlyParts(file: SourceFile): string[] {
   const found = importedModules(file.text)
     .filter((name) => name.startsWith('node:') || name === 'ws' || name === '@node-rs/crc32')
     .map((name) => `${file.path}: browsers have no ${name}; give the file a .browser.ts twin`);
-  const buffer = withoutStrings(file.text).findIndex(
-    (line) => /\bBuffer\b/.test(line) && !/\btypeof Buffer\b/.test(line),
-  );
+  const lines = withoutStrings(file.text);
+  const buffer = lines.findIndex((line) => /\bBuffer\b/.test(line) && !/\btypeof Buffer\b/.test(line));
   if (buffer !== -1) found.push(`${file.path}:${buffer + 1}: browsers have no Buffer; use Uint8Array`);
   return found;
 }
@@ -209,9 +224,14 @@ export function checkLeftovers(file: SourceFile): string[] {
   return found;
 }
 
-/** Files of src/, broker/ and client/ that nothing but tests imports. */
+/** Files of src/, broker/ and client/ that nothing but tests imports. Ports are made for tests too. */
 export function findDeadFiles(files: readonly SourceFile[], entryPoints: ReadonlySet<string>): string[] {
-  const used = new Set(files.filter((file) => isCode(file) && !file.path.startsWith('test/')).flatMap(importedFiles));
+  const used = new Set(
+    files.filter(isCode).flatMap((file) => {
+      const targets = importedFiles(file);
+      return file.path.startsWith('test/') ? targets.filter((target) => target.startsWith('broker/ports/')) : targets;
+    }),
+  );
   return files
     .filter(({ path: name }) => /^(?:src|broker|client)\/.*\.ts$/.test(name))
     .filter(({ path: name }) => !entryPoints.has(name) && !used.has(name.replace(/\.browser\.ts$/, '.ts')))
