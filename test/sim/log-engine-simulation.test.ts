@@ -18,6 +18,16 @@ describe('the log engine on a failing disk', () => {
     expect(crashes).toBeGreaterThan(SEEDS);
   });
 
+  it('is caught when it acknowledges before the sync', async () => {
+    const caught: string[] = [];
+    for (let seed = 1; seed <= 40; seed++) {
+      await simulateLogEngine({ seed, sabotage: 'journal-is-not-synced' }).catch((error: Error) =>
+        caught.push(error.message),
+      );
+    }
+    expect(caught.some((message) => /acknowledged batch at \d+ is lost/.test(message))).toBe(true);
+  });
+
   it('replays a seed exactly', async () => {
     for (const seed of [3, 14, 159]) {
       const [first, second] = [await simulateLogEngine({ seed }), await simulateLogEngine({ seed })];

@@ -9,6 +9,7 @@
 import type { FlushPolicy } from '../../broker/log/log-manager.ts';
 import { LogManager } from '../../broker/log/log-manager.ts';
 import type { PartitionLog } from '../../broker/log/partition-log.ts';
+import type { Disk, DiskFile } from '../../broker/ports/disk.ts';
 import { ManualClock } from '../../broker/ports/manual-clock.ts';
 import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
 import { SeededRandom } from '../../broker/ports/seeded-random.ts';
@@ -19,7 +20,7 @@ import { createLog, managerOptions, readLog, topicIdOf } from '../support/log-en
 export interface SimulationOptions {
   readonly seed: number;
   /** Switches a rule off on purpose, to show that the checker notices. */
-  readonly sabotage?: 'syncs-do-nothing';
+  readonly sabotage?: 'journal-is-not-synced';
 }
 
 interface ModelBatch {
@@ -157,7 +158,7 @@ class Simulation {
     const { flush, journalBytes, tailCacheBytes, unwrittenBytesMax } = this.#weather;
     return LogManager.open(
       managerOptions({
-        disk: this.#disk,
+        disk: this.#sabotage === 'journal-is-not-synced' ? withoutJournalSyncs(this.#disk) : this.#disk,
         clock: new ManualClock(),
         random: this.#random.fork('engine'),
         flush,
@@ -188,7 +189,6 @@ class Simulation {
       this.#disk.inject({ on: 'read', probability: faultChance });
     }
     this.#disk.capacityBytes = capacityBytes;
-    if (this.#sabotage === 'syncs-do-nothing') this.#disk.inject({ on: 'sync', probability: 0 });
 
     const steps = this.#random.between(5, 120);
     for (let i = 0; i < steps; i++) {
@@ -386,6 +386,26 @@ class Simulation {
   #note(text: string): void {
     this.#trace.push(text);
   }
+}
+
+/** A disk that says "synced" of the journal and does nothing: what acknowledging before the sync amounts to. */
+function withoutJournalSyncs(disk: MemoryDisk): Disk {
+  return new Proxy<Disk>(disk, {
+    get(target, name) {
+      const member = Reflect.get(target, name, target) as unknown;
+      if (name !== 'open') return typeof member === 'function' ? member.bind(target) : member;
+      return async (...parameters: Parameters<Disk['open']>) => {
+        const file = await target.open(...parameters);
+        return new Proxy<DiskFile>(file, {
+          get(opened, key) {
+            if (key === 'sync' && opened.path.includes('/journal/')) return async () => {};
+            const value = Reflect.get(opened, key, opened) as unknown;
+            return typeof value === 'function' ? value.bind(opened) : value;
+          },
+        });
+      };
+    },
+  });
 }
 
 function checkRead(key: string, model: ModelLog, offset: number, endOffset: number, bytes: Buffer): void {
