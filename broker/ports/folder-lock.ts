@@ -13,7 +13,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import lockfile from 'proper-lockfile';
@@ -127,7 +126,10 @@ export class FolderLock {
         return true;
       });
       if (restored) {
-        logger.warn({ folder, reason: reason.message }, 'the lock of the data folder was disturbed; it is back in place');
+        logger.warn(
+          { folder, reason: reason.message },
+          'the lock of the data folder was disturbed; it is back in place',
+        );
         return;
       }
     } catch (error) {
@@ -166,11 +168,10 @@ async function makeWay({ folder, logger }: FolderLockOptions): Promise<void> {
 
 function ownerState(owner: Owner): 'alive' | 'dead' | 'unknown' {
   if (heldTokens.has(owner.token)) return 'alive';
-  // Ours by its number, but no lock that we hold: an earlier process with our pid.
-  if (owner.pid === process.pid && owner.host === os.hostname() && owner.scope === describeThisProcess().scope) {
-    return 'dead';
-  }
-  return processState(owner);
+  const state = processState(owner);
+  // This very process, but no lock of ours: another thread's or another copy's of this module, or one that could not be
+  // released. Whether it lives shows in the lock.
+  return state === 'alive' && owner.pid === process.pid ? 'unknown' : state;
 }
 
 async function touchedMs(folder: string): Promise<number | undefined> {
