@@ -15,7 +15,7 @@ import {
   getRecordsCount as recordsCount,
 } from '../../src/records/batch-header.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
-import { readJsonFile, readWholeFile } from './atomic-file.ts';
+import { readWholeFile } from './atomic-file.ts';
 import { finishCompactionSwaps } from './compaction-swap.ts';
 import {
   CLEANED_SUFFIX,
@@ -24,13 +24,13 @@ import {
   logFile,
   offsetIndexFile,
   offsetOfFileName,
-  PARTITION_FILE,
   PRODUCER_SNAPSHOT_SUFFIX,
   producerSnapshotFile,
   timeIndexFile,
 } from './file-names.ts';
-import { type LeaderEpochEntry, LeaderEpochs } from './leader-epochs.ts';
+import { LeaderEpochs } from './leader-epochs.ts';
 import { LOG_CONFIG_DEFAULTS } from './log-config.ts';
+import { readPartitionFile, savePartitionFile } from './partition-file.ts';
 import { type LogEnvironment, PartitionLog } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { decideTail } from './recovery-state.ts';
@@ -45,21 +45,14 @@ export interface OpenLogOptions {
   readonly salvage: boolean;
 }
 
-/** Identity and slow-moving state, as stored in the partition folder. */
-interface PartitionFile {
-  readonly topic: string;
-  readonly topicId: Buffer;
-  readonly partition: number;
-  readonly logStartOffset: number;
-  readonly leaderEpochs: readonly LeaderEpochEntry[];
-}
-
 /** Undefined if the folder is not that of a partition: its creation was cut short before anything could be stored. */
 export async function openLog(environment: LogEnvironment, options: OpenLogOptions): Promise<PartitionLog | undefined> {
   const { disk } = environment;
   const { folder } = options;
   const identity = await readPartitionFile(disk, folder);
   if (identity === undefined) return undefined;
+  // Before anything is removed because of it: after a crash, what is read may not be on the disk yet.
+  if (!options.clean) await savePartitionFile(disk, folder, identity);
   await finishCompactionSwaps(disk, folder);
   await removeLeftovers(disk, folder);
 
@@ -91,30 +84,6 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
 
 function segmentOptions(disk: Disk, folder: string, base: number) {
   return { disk, folder, baseOffset: base, indexIntervalBytes: LOG_CONFIG_DEFAULTS.indexIntervalBytes };
-}
-
-async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionFile | undefined> {
-  const path = join(folder, PARTITION_FILE);
-  const value = await readJsonFile(disk, path);
-  if (value === undefined) return undefined;
-  const { topic, topicId, partition, logStartOffset, leaderEpochs } = value as Record<string, unknown>;
-  if (
-    typeof topic !== 'string' ||
-    typeof topicId !== 'string' ||
-    !/^[0-9a-f]{32}$/.test(topicId) ||
-    !Number.isSafeInteger(partition) ||
-    !Number.isSafeInteger(logStartOffset) ||
-    !Array.isArray(leaderEpochs)
-  ) {
-    throw new BurrowError('STORAGE_CORRUPT', `${path} does not describe a partition.`, { fields: { file: path } });
-  }
-  return {
-    topic,
-    topicId: Buffer.from(topicId, 'hex'),
-    partition: partition as number,
-    logStartOffset: logStartOffset as number,
-    leaderEpochs: leaderEpochs as LeaderEpochEntry[],
-  };
 }
 
 async function removeLeftovers(disk: Disk, folder: string): Promise<void> {
