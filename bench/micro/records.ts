@@ -42,7 +42,7 @@ function task(name: string, units: number, unit: string, run: () => number): voi
   });
 }
 
-const perRecord = (name: string, run: () => number) => task(name, RECORDS, 'records', run);
+const perRecord = (name: string, run: () => number) => task(name, RECORDS, 'record', run);
 
 perRecord('encode 100-byte values', () => encode(null).length);
 perRecord('encode with key and header', () => encode(key, headers).length);
