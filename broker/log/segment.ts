@@ -216,7 +216,7 @@ export class Segment {
   }
 
   /** Loads the facts of a closed segment without reading all of it: last offset and newest timestamp. */
-  async loadSummary(fileBytes: number): Promise<void> {
+  async loadSummary(fileBytes: number): Promise<ScanResult> {
     this.bytes = fileBytes;
     this.writtenBytes = fileBytes;
     this.syncedBytes = fileBytes;
@@ -224,7 +224,7 @@ export class Segment {
     await this.loadIndexes();
     this.maxTimestampMs = this.#timeIndex!.lastTimestampMs;
     const tail = this.#offsetIndex!.positionAtOrBefore(0xffff_ffff);
-    await scanSegment(
+    return scanSegment(
       (position, bytes) => this.read(position, bytes),
       fileBytes,
       (batch, at) => {

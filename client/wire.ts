@@ -1,0 +1,1 @@
+export const SUBPROTOCOL = 'burrow.v1';
