@@ -178,6 +178,14 @@ const TABLE = {
     'Bring replicas back; the outcome is unknown to the producer.',
   ),
 
+  FETCH_SESSION_NOT_FOUND: row(
+    50,
+    true,
+    70,
+    'This broker has no such fetch session.',
+    'Fetch without a session; clients do so by themselves.',
+  ),
+
   // 60–79: records
   CORRUPT_BATCH: row(
     60,

@@ -1,0 +1,315 @@
+/**
+ * One client's connection: cuts requests from the stream, starts them in order, and answers them in the same order.
+ *
+ * A request that waits (a fetch for data) does not keep later ones from being read and started, only from being answered.
+ * While too much is in flight, or the client does not take its responses, the socket is not read: TCP slows the client.
+ * What breaks the protocol closes this connection and nothing else, with one line in the log.
+ */
+import type { Socket } from 'node:net';
+import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts';
+import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Logger } from '../../ports/logger.ts';
+import type { AnnouncedApi, Api, RequestContext } from './api.ts';
+import { apiByKey } from './api-registry.ts';
+import { API_VERSIONS_KEY, apiVersions, unsupportedApiVersions } from './apis/18-api-versions.ts';
+import { compileMessage } from './codec.ts';
+import { FrameCutter } from './frame-cutter.ts';
+import type { KafkaLimits } from './limits.ts';
+import { MessageReader } from './message-reader.ts';
+import { MessageWriter } from './message-writer.ts';
+import { Outgoing } from './outgoing.ts';
+import { requestHeader, responseHeader } from './schema/headers.ts';
+
+const requestHeaderCodec = compileMessage(requestHeader);
+const responseHeaderCodec = compileMessage(responseHeader);
+
+/** What a connection needs of its listener. */
+export interface ConnectionHost {
+  readonly service: BrokerService;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly limits: KafkaLimits;
+  readonly announcedApis: readonly AnnouncedApi[];
+  /** All brokers as a client that reached us at `localAddress` should see them. */
+  brokersSeenFrom(localAddress: string): readonly BrokerAddress[];
+}
+
+/** A request on its way to its response. */
+interface Exchange {
+  readonly requestBytes: number;
+  answered: boolean;
+  /** Set with `answered`; undefined if the client expects no response. */
+  response: Buffer[] | undefined;
+  cancel: (() => void) | undefined;
+}
+
+export class KafkaConnection {
+  readonly #socket: Socket;
+  readonly #host: ConnectionHost;
+  readonly #logger: Logger;
+  readonly #cutter: FrameCutter;
+  readonly #outgoing: Outgoing;
+  /** Unanswered requests, and answered ones behind them, in the order of arrival. */
+  #exchanges: Exchange[] = [];
+  #inFlightBytes = 0;
+  /** Bytes of responses that wait for an earlier one. */
+  #heldBytes = 0;
+  /** Serial requests that wait for the one that runs. */
+  readonly #serialWaiting: Array<() => void> = [];
+  #serialRunning = false;
+  #reading = true;
+  #draining = false;
+  #closed = false;
+  /** Requests seen; 0 until the first. */
+  #requests = 0;
+  readonly #openedMs: number;
+  #lastReadMs: number;
+  /** When the frame that is arriving began, or its arrival was resumed. */
+  #frameSinceMs: number | undefined;
+  /** When the client last took something, or was first owed it. */
+  #progressMs: number;
+
+  constructor(socket: Socket, host: ConnectionHost) {
+    this.#socket = socket;
+    this.#host = host;
+    this.#logger = host.logger.child({ remote: `${socket.remoteAddress}:${socket.remotePort}` });
+    this.#cutter = new FrameCutter(host.limits.requestBytesMax);
+    this.#outgoing = new Outgoing(socket, () => this.#onProgress());
+    this.#openedMs = host.clock.monotonic();
+    this.#lastReadMs = this.#openedMs;
+    this.#progressMs = this.#openedMs;
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('error', (error) => this.#logger.debug({ err: error }, 'kafka connection failed'));
+    socket.on('close', () => this.#onClose());
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#lastReadMs = this.#host.clock.monotonic();
+    this.#cutter.push(chunk);
+    this.#readRequests();
+  }
+
+  /** Starts all requests that have arrived and may be started, then decides whether to go on reading. */
+  #readRequests(): void {
+    let starved = false;
+    try {
+      while (!this.#isFull() && !starved) {
+        const frame = this.#cutter.next();
+        if (frame === undefined) starved = true;
+        else this.#startRequest(frame);
+      }
+    } catch (error) {
+      this.#fail(toBurrowError(error));
+    }
+    const partial = starved && this.#cutter.partial;
+    this.#frameSinceMs = partial ? (this.#frameSinceMs ?? this.#lastReadMs) : undefined;
+    this.#setReading(starved);
+  }
+
+  #isFull(): boolean {
+    const { limits } = this.#host;
+    return (
+      this.#closed ||
+      this.#draining ||
+      this.#exchanges.length >= limits.inFlightRequestsMax ||
+      this.#inFlightBytes >= limits.inFlightBytesMax ||
+      this.#owesTooMuch()
+    );
+  }
+
+  #owesTooMuch(): boolean {
+    return this.#outgoing.bytes + this.#heldBytes >= this.#host.limits.outgoingBytesMax;
+  }
+
+  #setReading(reading: boolean): void {
+    if (reading === this.#reading || this.#closed) return;
+    this.#reading = reading;
+    if (reading) this.#socket.resume();
+    else this.#socket.pause();
+  }
+
+  #startRequest(frame: Buffer): void {
+    this.#requests++;
+    this.#frameSinceMs = undefined;
+    const apiKey = frame.readInt16BE(0);
+    const version = frame.readInt16BE(2);
+    const correlationId = frame.readInt32BE(4);
+    const api = apiByKey(apiKey);
+    const known = api !== undefined && version >= api.versions.min && version <= api.versions.max;
+    if (!known && apiKey !== API_VERSIONS_KEY) {
+      throw new BurrowError('UNSUPPORTED_VERSION', `API ${api?.name ?? apiKey} is not served in version ${version}.`, {
+        fields: { apiKey, version },
+      });
+    }
+    const exchange: Exchange = { requestBytes: frame.length, answered: false, response: undefined, cancel: undefined };
+    this.#exchanges.push(exchange);
+    this.#inFlightBytes += frame.length;
+    if (!known) {
+      this.#answer(exchange, encodeResponse(apiVersions, 0, correlationId, unsupportedApiVersions()));
+      return;
+    }
+    const { request, clientId } = decodeRequest(api, version, frame, this.#host.limits.requestElementsMax);
+    const context = this.#contextOf(exchange, version, clientId);
+    const run = (): void => this.#run(api, correlationId, request, context, exchange);
+    if (!api.serial) run();
+    else {
+      this.#serialWaiting.push(run);
+      this.#runSerial();
+    }
+  }
+
+  #contextOf(exchange: Exchange, version: number, clientId: string | null): RequestContext {
+    const { service, limits, announcedApis } = this.#host;
+    return {
+      service,
+      version,
+      clientId,
+      limits,
+      announcedApis,
+      logger: this.#logger,
+      brokers: () => this.#host.brokersSeenFrom(this.#socket.localAddress ?? ''),
+      onCancel: (cancel) => {
+        exchange.cancel = cancel;
+        if (this.#draining) cancel();
+      },
+    };
+  }
+
+  #runSerial(): void {
+    if (this.#serialRunning || this.#closed || this.#owesTooMuch()) return;
+    const run = this.#serialWaiting.shift();
+    if (run === undefined) return;
+    this.#serialRunning = true;
+    run();
+  }
+
+  #run(api: Api, correlationId: number, request: unknown, context: RequestContext, exchange: Exchange): void {
+    const finish = (response: unknown): void => {
+      if (this.#closed) return;
+      if (api.serial) this.#serialRunning = false;
+      const frame = response === undefined ? undefined : encodeResponse(api, context.version, correlationId, response);
+      this.#answer(exchange, frame);
+      this.#onProgress();
+    };
+    const fail = (error: unknown): void => this.#fail(toBurrowError(error));
+    try {
+      const response = api.handle(request, context);
+      if (response instanceof Promise) response.then(finish).catch(fail);
+      else finish(response);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Sends the response when all earlier requests have theirs. */
+  #answer(exchange: Exchange, response: Buffer[] | undefined): void {
+    exchange.answered = true;
+    exchange.response = response;
+    exchange.cancel = undefined;
+    this.#heldBytes += framesBytes(response);
+    let sent = 0;
+    for (; sent < this.#exchanges.length && this.#exchanges[sent]!.answered; sent++) this.#send(this.#exchanges[sent]!);
+    if (sent > 0) this.#exchanges = this.#exchanges.slice(sent);
+  }
+
+  #send({ requestBytes, response }: Exchange): void {
+    this.#inFlightBytes -= requestBytes;
+    if (response === undefined) return;
+    this.#heldBytes -= framesBytes(response);
+    if (this.#outgoing.bytes === 0) this.#progressMs = this.#host.clock.monotonic();
+    this.#outgoing.push(response);
+  }
+
+  /** A request was answered or the client took bytes: there may be room for more. */
+  #onProgress(): void {
+    this.#progressMs = this.#host.clock.monotonic();
+    if (this.#closed) return;
+    this.#runSerial();
+    if (!this.#reading) this.#readRequests();
+    this.#maybeEnd();
+  }
+
+  /** Closes if a deadline has passed. Called by the listener at intervals. */
+  checkDeadlines(nowMs: number): void {
+    if (this.#closed) return;
+    const { limits } = this.#host;
+    if (this.#requests === 0 && nowMs - this.#openedMs > limits.firstRequestTimeoutMs) {
+      this.#fail(new BurrowError('HANDSHAKE_TIMEOUT', 'The client sent no request (firstRequestTimeoutMs).'));
+    } else if (this.#frameSinceMs !== undefined && nowMs - this.#frameSinceMs > limits.requestArrivalTimeoutMs) {
+      this.#fail(new BurrowError('MALFORMED_FRAME', 'The request arrives too slowly (requestArrivalTimeoutMs).'));
+    } else if (this.#outgoing.bytes > 0 && nowMs - this.#progressMs > limits.writeStallTimeoutMs) {
+      this.#fail(new BurrowError('CONNECTION_LOST', 'The client does not take its responses (writeStallTimeoutMs).'));
+    } else if (this.#isIdle() && nowMs - this.#lastReadMs > limits.idleTimeoutMs) {
+      this.#logger.debug({}, 'kafka connection closed: idle');
+      this.#socket.destroy();
+    }
+  }
+
+  #isIdle(): boolean {
+    return this.#exchanges.length === 0 && this.#outgoing.bytes === 0;
+  }
+
+  /** Reads no more, answers what is in flight, then closes. */
+  drain(): void {
+    if (this.#closed || this.#draining) return;
+    this.#draining = true;
+    this.#setReading(false);
+    for (const exchange of this.#exchanges) exchange.cancel?.();
+    this.#maybeEnd();
+  }
+
+  #maybeEnd(): void {
+    if (this.#draining && this.#isIdle()) this.#socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #fail(error: BurrowError): void {
+    if (this.#closed) return;
+    const log = error.code === 'INTERNAL_ERROR' ? this.#logger.error : this.#logger.warn;
+    const fields = { code: error.code, cause: error.message, ...error.fields };
+    log.call(this.#logger, error.cause === undefined ? fields : { ...fields, err: error }, 'kafka connection closed');
+    this.#onClose();
+    this.#socket.destroy();
+  }
+
+  #onClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#serialWaiting.length = 0;
+    for (const exchange of this.#exchanges) exchange.cancel?.();
+    this.#exchanges = [];
+  }
+}
+
+function decodeRequest(api: Api, version: number, frame: Buffer, elementsMax: number) {
+  const reader = new MessageReader(frame, 0, elementsMax);
+  const { clientId } = requestHeaderCodec.decode(reader, version >= api.flexibleSince ? 2 : 1);
+  const request = reader.ok ? api.decode(reader, version) : undefined;
+  if (!reader.ok) {
+    throw new BurrowError('MALFORMED_FRAME', `The ${api.name} request of version ${version} cannot be decoded.`, {
+      fields: { apiKey: api.key, version, bytes: frame.length },
+    });
+  }
+  return { request, clientId };
+}
+
+/** The frame of a response; records in it are not copied. */
+function encodeResponse(api: Api, version: number, correlationId: number, response: unknown): Buffer[] {
+  const writer = new MessageWriter();
+  writer.reserve(4);
+  const headerVersion = version >= api.flexibleSince && api.key !== API_VERSIONS_KEY ? 1 : 0;
+  responseHeaderCodec.encode(writer, headerVersion, { correlationId });
+  api.encode(writer, version, response);
+  return writer.finishFrame();
+}
+
+function framesBytes(buffers: readonly Buffer[] | undefined): number {
+  let bytes = 0;
+  if (buffers !== undefined) for (const buffer of buffers) bytes += buffer.length;
+  return bytes;
+}
