@@ -45,6 +45,10 @@ export interface OpenLogOptions {
   readonly salvage: boolean;
 }
 
+interface SegmentsOptions extends OpenLogOptions {
+  readonly logStartOffset: number;
+}
+
 /** Undefined if the folder is not that of a partition: its creation was cut short before anything could be stored. */
 export async function openLog(environment: LogEnvironment, options: OpenLogOptions): Promise<PartitionLog | undefined> {
   const { disk } = environment;
@@ -57,7 +61,7 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
   await removeLeftovers(disk, folder);
 
   const epochs = new LeaderEpochs(identity.leaderEpochs);
-  const segments = await openSegments(environment, options, identity.logStartOffset, epochs);
+  const segments = await openSegments(environment, { ...options, logStartOffset: identity.logStartOffset }, epochs);
   if (segments.length === 0) segments.push(Segment.create(segmentOptions(disk, folder, identity.logStartOffset)));
   const logStartOffset = Math.max(identity.logStartOffset, segments[0]!.baseOffset);
   const logEndOffset = Math.max(segments.at(-1)!.nextOffset, logStartOffset);
@@ -100,12 +104,11 @@ async function removeLeftovers(disk: Disk, folder: string): Promise<void> {
  */
 async function openSegments(
   environment: LogEnvironment,
-  options: OpenLogOptions,
-  logStartOffset: number,
+  options: SegmentsOptions,
   epochs: LeaderEpochs,
 ): Promise<Segment[]> {
   const { disk } = environment;
-  const { folder, recoveryPoint, clean, salvage } = options;
+  const { folder, recoveryPoint, clean, salvage, logStartOffset } = options;
   const found = (await disk.list(folder))
     .map((name) => offsetOfFileName(name, LOG_SUFFIX))
     .filter((base) => base !== undefined);
@@ -222,7 +225,7 @@ async function openTrusted(segment: Segment): Promise<boolean> {
 async function checkSegment(
   environment: LogEnvironment,
   segment: Segment,
-  options: OpenLogOptions,
+  options: SegmentsOptions,
   epochs: LeaderEpochs,
 ): Promise<boolean> {
   const file = await segment.file();
@@ -267,11 +270,13 @@ async function checkSegment(
 /** Returns if the log may end at `offset`; throws where that would drop what was known to be synced. */
 function decideOrRefuse(
   { logger }: LogEnvironment,
-  { recoveryPoint, salvage }: OpenLogOptions,
+  { recoveryPoint, salvage, logStartOffset }: SegmentsOptions,
   found: { path: string; position: number; offset: number; problem: string },
 ): void {
   const fields = { file: found.path, position: found.position, offset: found.offset, problem: found.problem };
-  switch (decideTail({ intactEndOffset: found.offset, recoveryPoint, salvage })) {
+  // What was deleted is not missed.
+  const intactEndOffset = Math.max(found.offset, logStartOffset);
+  switch (decideTail({ intactEndOffset, recoveryPoint, salvage })) {
     case 'truncate':
       logger.warn(fields, 'torn tail truncated');
       return;
