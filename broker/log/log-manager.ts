@@ -26,6 +26,7 @@ import { JOURNAL_ID_BYTES, type JournalEntry } from './journal-format.ts';
 import { recoverJournal } from './journal-recovery.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
+import { readPartitionFile } from './partition-file.ts';
 import { type LogEnvironment, PartitionLog, storageFailure } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { openLog } from './recovery.ts';
@@ -269,11 +270,9 @@ export class LogManager {
   }
 
   async #recoveryPointOf(folder: string): Promise<number> {
-    const identity = (await readJsonFile(this.#options.disk, join(folder, 'partition.json'))) as
-      | { topicId: string; partition: number }
-      | undefined;
+    const identity = await readPartitionFile(this.#options.disk, folder);
     if (identity === undefined) return 0;
-    return this.#checkpoint.recoveryPoints.get(`${identity.topicId}-${identity.partition}`) ?? 0;
+    return this.#checkpoint.recoveryPoints.get(recoveryKey(identity.topicId, identity.partition)) ?? 0;
   }
 
   /** Puts what the journal holds and segments lack back into the logs. Returns the last round number that was met. */

@@ -5,7 +5,6 @@
  * Offsets, each the end (exclusive) of something, in the order that always holds:
  *   logStartOffset <= highWatermark <= syncedOffset <= logEndOffset, and lastStableOffset <= highWatermark
  */
-import { join } from 'node:path';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
   BATCH_HEADER_BYTES,
@@ -26,20 +25,19 @@ import {
 import type { Clock } from '../ports/clock.ts';
 import { type Disk, diskErrorCode } from '../ports/disk.ts';
 import type { Logger } from '../ports/logger.ts';
-import { replaceJsonFile } from './atomic-file.ts';
 import { Deferred } from './deferred.ts';
 import {
   DELETED_SUFFIX,
   logKey,
   offsetIndexFile,
   offsetName,
-  PARTITION_FILE,
   producerSnapshotFile,
   timeIndexFile,
 } from './file-names.ts';
 import type { CommitParticipant, GroupCommit } from './group-commit.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
+import { savePartitionFile } from './partition-file.ts';
 import type { ProducerState } from './producer-state.ts';
 import { SEGMENT_BYTES_LIMIT, Segment } from './segment.ts';
 import { LogTail, type TailCache } from './tail-cache.ts';
@@ -579,9 +577,9 @@ export class PartitionLog implements CommitParticipant {
   saveState(): Promise<void> {
     const saved = this.#housekeeping.then(async () => {
       const logStartOffset = this.#logStartOffset;
-      await replaceJsonFile(this.#environment.disk, join(this.folder, PARTITION_FILE), {
+      await savePartitionFile(this.#environment.disk, this.folder, {
         topic: this.topic,
-        topicId: this.topicId.toString('hex'),
+        topicId: this.topicId,
         partition: this.partition,
         logStartOffset,
         leaderEpochs: this.#leaderEpochs.entries,

@@ -15,7 +15,7 @@ import {
   getRecordsCount as recordsCount,
 } from '../../src/records/batch-header.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
-import { readJsonFile, readWholeFile } from './atomic-file.ts';
+import { readWholeFile } from './atomic-file.ts';
 import { finishCompactionSwaps } from './compaction-swap.ts';
 import {
   CLEANED_SUFFIX,
@@ -24,13 +24,13 @@ import {
   logFile,
   offsetIndexFile,
   offsetOfFileName,
-  PARTITION_FILE,
   PRODUCER_SNAPSHOT_SUFFIX,
   producerSnapshotFile,
   timeIndexFile,
 } from './file-names.ts';
-import { type LeaderEpochEntry, LeaderEpochs } from './leader-epochs.ts';
+import { LeaderEpochs } from './leader-epochs.ts';
 import { LOG_CONFIG_DEFAULTS } from './log-config.ts';
+import { readPartitionFile, savePartitionFile } from './partition-file.ts';
 import { type LogEnvironment, PartitionLog } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { decideTail } from './recovery-state.ts';
@@ -45,13 +45,8 @@ export interface OpenLogOptions {
   readonly salvage: boolean;
 }
 
-/** Identity and slow-moving state, as stored in the partition folder. */
-interface PartitionFile {
-  readonly topic: string;
-  readonly topicId: Buffer;
-  readonly partition: number;
+interface SegmentsOptions extends OpenLogOptions {
   readonly logStartOffset: number;
-  readonly leaderEpochs: readonly LeaderEpochEntry[];
 }
 
 /** Undefined if the folder is not that of a partition: its creation was cut short before anything could be stored. */
@@ -60,11 +55,13 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
   const { folder } = options;
   const identity = await readPartitionFile(disk, folder);
   if (identity === undefined) return undefined;
+  // Before anything is removed because of it: after a crash, what is read may not be on the disk yet.
+  if (!options.clean) await savePartitionFile(disk, folder, identity);
   await finishCompactionSwaps(disk, folder);
   await removeLeftovers(disk, folder);
 
   const epochs = new LeaderEpochs(identity.leaderEpochs);
-  const segments = await openSegments(environment, options, identity.logStartOffset, epochs);
+  const segments = await openSegments(environment, { ...options, logStartOffset: identity.logStartOffset }, epochs);
   if (segments.length === 0) segments.push(Segment.create(segmentOptions(disk, folder, identity.logStartOffset)));
   const logStartOffset = Math.max(identity.logStartOffset, segments[0]!.baseOffset);
   const logEndOffset = Math.max(segments.at(-1)!.nextOffset, logStartOffset);
@@ -93,30 +90,6 @@ function segmentOptions(disk: Disk, folder: string, base: number) {
   return { disk, folder, baseOffset: base, indexIntervalBytes: LOG_CONFIG_DEFAULTS.indexIntervalBytes };
 }
 
-async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionFile | undefined> {
-  const path = join(folder, PARTITION_FILE);
-  const value = await readJsonFile(disk, path);
-  if (value === undefined) return undefined;
-  const { topic, topicId, partition, logStartOffset, leaderEpochs } = value as Record<string, unknown>;
-  if (
-    typeof topic !== 'string' ||
-    typeof topicId !== 'string' ||
-    !/^[0-9a-f]{32}$/.test(topicId) ||
-    !Number.isSafeInteger(partition) ||
-    !Number.isSafeInteger(logStartOffset) ||
-    !Array.isArray(leaderEpochs)
-  ) {
-    throw new BurrowError('STORAGE_CORRUPT', `${path} does not describe a partition.`, { fields: { file: path } });
-  }
-  return {
-    topic,
-    topicId: Buffer.from(topicId, 'hex'),
-    partition: partition as number,
-    logStartOffset: logStartOffset as number,
-    leaderEpochs: leaderEpochs as LeaderEpochEntry[],
-  };
-}
-
 async function removeLeftovers(disk: Disk, folder: string): Promise<void> {
   for (const name of await disk.list(folder)) {
     if (name.endsWith(DELETED_SUFFIX) || name.endsWith(CLEANED_SUFFIX) || name.endsWith('.new')) {
@@ -131,12 +104,11 @@ async function removeLeftovers(disk: Disk, folder: string): Promise<void> {
  */
 async function openSegments(
   environment: LogEnvironment,
-  options: OpenLogOptions,
-  logStartOffset: number,
+  options: SegmentsOptions,
   epochs: LeaderEpochs,
 ): Promise<Segment[]> {
   const { disk } = environment;
-  const { folder, recoveryPoint, clean, salvage } = options;
+  const { folder, recoveryPoint, clean, salvage, logStartOffset } = options;
   const found = (await disk.list(folder))
     .map((name) => offsetOfFileName(name, LOG_SUFFIX))
     .filter((base) => base !== undefined);
@@ -253,7 +225,7 @@ async function openTrusted(segment: Segment): Promise<boolean> {
 async function checkSegment(
   environment: LogEnvironment,
   segment: Segment,
-  options: OpenLogOptions,
+  options: SegmentsOptions,
   epochs: LeaderEpochs,
 ): Promise<boolean> {
   const file = await segment.file();
@@ -298,11 +270,13 @@ async function checkSegment(
 /** Returns if the log may end at `offset`; throws where that would drop what was known to be synced. */
 function decideOrRefuse(
   { logger }: LogEnvironment,
-  { recoveryPoint, salvage }: OpenLogOptions,
+  { recoveryPoint, salvage, logStartOffset }: SegmentsOptions,
   found: { path: string; position: number; offset: number; problem: string },
 ): void {
   const fields = { file: found.path, position: found.position, offset: found.offset, problem: found.problem };
-  switch (decideTail({ intactEndOffset: found.offset, recoveryPoint, salvage })) {
+  // What was deleted is not missed.
+  const intactEndOffset = Math.max(found.offset, logStartOffset);
+  switch (decideTail({ intactEndOffset, recoveryPoint, salvage })) {
     case 'truncate':
       logger.warn(fields, 'torn tail truncated');
       return;

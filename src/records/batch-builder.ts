@@ -191,17 +191,13 @@ function writeHeader(bytes: Uint8Array, end: number, taken: TakenBatch, fields: 
   });
 }
 
-/** Below this many bytes a loop beats the call into `set`. */
-const LOOP_BYTES_MAX = 24;
-
 function writeNullableBytes(bytes: Uint8Array, position: number, value: Uint8Array | null): number {
   if (value === null) {
     bytes[position] = 1; // zigzag of -1
     return position + 1;
   }
   position = writeVarint(bytes, position, value.length);
-  if (value.length > LOOP_BYTES_MAX) bytes.set(value, position);
-  else for (let index = 0; index < value.length; index++) bytes[position + index] = value[index]!;
+  bytes.set(value, position);
   return position + value.length;
 }
 

@@ -17,7 +17,7 @@ const BLOCK_REPEATED = 1;
 const BLOCK_RESERVED = 3;
 
 export interface ZstdFrame {
-  readonly start: number;
+  /** The position behind the frame. */
   readonly end: number;
   /** Size of the content as the frame states it, or -1. Not larger than `contentBytesBound`. */
   readonly contentBytes: number;
@@ -52,7 +52,7 @@ export function zstdFrame(bytes: Uint8Array, start: number): ZstdFrame {
   }
   if ((descriptor & 0x04) !== 0) position += 4;
   if (position > bytes.length || contentBytes > contentBytesBound) throw damaged();
-  return { start, end: position, contentBytes, contentBytesBound };
+  return { end: position, contentBytes, contentBytesBound };
 }
 
 /** An unsigned integer of `count` bytes. Rounded above 2^53, which no frame can fill. */

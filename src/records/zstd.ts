@@ -4,8 +4,7 @@
  */
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
-import { BurrowError } from '../errors/burrow-error.ts';
-import { zstdFrame } from './zstd-frame.ts';
+import { type ZstdFrame, zstdFrame } from './zstd-frame.ts';
 
 export interface Zstd {
   compress(bytes: Uint8Array): Promise<Uint8Array>;
@@ -57,11 +56,17 @@ export function fromZlib(module: Partial<ZlibWithZstd>): Zstd | undefined {
   if (!(zstdCompress && zstdCompressSync && zstdDecompress && zstdDecompressSync)) return undefined;
   const compress = promisify(zstdCompress);
   const decompress = promisify(zstdDecompress);
+  const decompressSync = (bytes: Uint8Array, bytesMax: number) =>
+    decodeFrames(bytes, bytesMax, (frame, left) => zstdDecompressSync(frame, zlibLimit(left)));
   return {
     compress,
     compressSync: (bytes) => zstdCompressSync(bytes),
-    decompress: (bytes, bytesMax) => decompress(bytes, zlibLimit(bytesMax)),
-    decompressSync: (bytes, bytesMax) => zstdDecompressSync(bytes, zlibLimit(bytesMax)),
+    // zlib takes a frame that is cut off for a whole one, and overlooks what follows the first: so frames are counted here.
+    decompress: async (bytes, bytesMax) =>
+      zstdFrame(bytes, 0).end === bytes.length
+        ? decompress(bytes, zlibLimit(bytesMax))
+        : decompressSync(bytes, bytesMax),
+    decompressSync,
   };
 }
 
@@ -75,37 +80,45 @@ async function loadWasm(): Promise<Zstd> {
   const wasm = await import('@bokuweb/zstd-wasm');
   await wasm.init();
   const compressSync = (bytes: Uint8Array) => wasm.compress(bytes, LEVEL);
-  /** Frame by frame, into memory that is never larger than the frame's blocks and the limit allow. */
-  const decompressSync = (bytes: Uint8Array, bytesMax: number) => {
-    const pieces: Uint8Array[] = [];
-    let left = Math.min(bytesMax, WASM_BYTES_MAX);
-    for (let position = 0; position < bytes.length; ) {
-      const frame = zstdFrame(bytes, position);
-      const capacity = frame.contentBytes >= 0 ? frame.contentBytes : Math.min(frame.contentBytesBound, left);
-      if (capacity > left) throw tooLarge();
-      const piece = inflateFrame(bytes.subarray(frame.start, frame.end), capacity, frame.contentBytesBound > left);
-      pieces.push(piece);
-      left -= piece.length;
-      position = frame.end;
-    }
-    if (pieces.length === 0) throw new BurrowError('CORRUPT_BATCH', 'The zstd data of the batch is empty.');
-    // A Buffer, as from the other codecs: users see views of it as keys and values.
-    return Buffer.concat(pieces);
-  };
-  const inflateFrame = (frame: Uint8Array, capacity: number, limitTaken: boolean) => {
+  const decodeFrame = (frame: Uint8Array, left: number, { contentBytesBound }: ZstdFrame) => {
     try {
-      return wasm.decompress(frame, { defaultHeapSize: capacity });
+      // What the frame states as its size goes first; it has been held against the limit.
+      return wasm.decompress(frame, { defaultHeapSize: Math.min(contentBytesBound, left) });
     } catch (error) {
-      if (limitTaken && error instanceof Error && WASM_TOO_SMALL.test(error.message)) throw tooLarge();
-      throw error;
+      const limited = contentBytesBound > left && error instanceof Error && WASM_TOO_SMALL.test(error.message);
+      throw limited ? tooLarge() : error;
     }
   };
+  const decompressSync = (bytes: Uint8Array, bytesMax: number) =>
+    decodeFrames(bytes, Math.min(bytesMax, WASM_BYTES_MAX), decodeFrame);
   return {
     compress: async (bytes) => compressSync(bytes),
     compressSync,
     decompress: async (bytes, bytesMax) => decompressSync(bytes, bytesMax),
     decompressSync,
   };
+}
+
+/** Decodes frame by frame; `decodeFrame` must not give more than `left` bytes. */
+function decodeFrames(
+  bytes: Uint8Array,
+  bytesMax: number,
+  decodeFrame: (frame: Uint8Array, left: number, facts: ZstdFrame) => Uint8Array,
+): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  let left = bytesMax;
+  let position = 0;
+  do {
+    const frame = zstdFrame(bytes, position);
+    if (frame.contentBytes > left) throw tooLarge();
+    const piece = decodeFrame(bytes.subarray(position, frame.end), left, frame);
+    if (piece.length > left) throw tooLarge();
+    pieces.push(piece);
+    left -= piece.length;
+    position = frame.end;
+  } while (position < bytes.length);
+  // A Buffer, as from the other codecs: users see views of it as keys and values.
+  return pieces.length === 1 && Buffer.isBuffer(pieces[0]) ? pieces[0] : Buffer.concat(pieces);
 }
 
 /** In the form of zlib's own error. */
