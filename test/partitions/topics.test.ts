@@ -155,12 +155,12 @@ describe('deleting', () => {
   test('deletes, creates and writes in any mixture end with what was done last', async () => {
     const node = await startTestNode();
     await create(node, 'orders');
-    const doings: Array<Promise<unknown>> = [];
+    const done: Array<Promise<unknown>> = [];
     for (let round = 0; round < 20; round++) {
-      doings.push(node.service.deleteTopic('orders'), create(node, 'orders', { partitions: 3 }));
+      done.push(Promise.allSettled([node.service.deleteTopic('orders'), create(node, 'orders', { partitions: 3 })]));
       await settle();
     }
-    await Promise.allSettled(doings);
+    await Promise.all(done);
     if (node.service.describeTopic('orders') === undefined) await create(node, 'orders', { partitions: 3 });
     expect([...node.logs.logs().keys()].sort()).toEqual(['orders-0', 'orders-1', 'orders-2']);
     await produceBatch(node, 'orders', testBatch(['alive']), 2);

@@ -84,7 +84,8 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
     })();
     return stopping;
   };
-  onTestFinished(() => stop().catch(() => {}));
+  // A halted disk never answers.
+  onTestFinished(() => (disk.halted ? undefined : stop().catch(() => {})));
   return { disk, clock, coordinator, logs, waiting, topics, service, failures, stop };
 }
 
