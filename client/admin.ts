@@ -53,7 +53,12 @@ export interface PartitionOffset {
 }
 
 /** Codes after which the request was certainly not carried out. */
-const NOT_DONE: ReadonlySet<ErrorName> = new Set<ErrorName>(['CONNECTION_FAILED', 'NOT_LEADER', 'LEADER_NOT_AVAILABLE', 'COORDINATOR_NOT_AVAILABLE']);
+const NOT_DONE: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'CONNECTION_FAILED',
+  'NOT_LEADER',
+  'LEADER_NOT_AVAILABLE',
+  'COORDINATOR_NOT_AVAILABLE',
+]);
 
 /** Use `client.admin()`. */
 export class Admin {
@@ -128,7 +133,10 @@ export class Admin {
     options: ChangeOptions = {},
   ): Promise<void> {
     checkTopicName(name);
-    const entries = Object.entries(changes).map(([key, value]) => ({ key, value: value == null ? null : String(value) }));
+    const entries = Object.entries(changes).map(([key, value]) => ({
+      key,
+      value: value == null ? null : String(value),
+    }));
     const request = { topics: [{ name, changes: entries }], validateOnly: options.validateOnly === true };
     await this.#change(options, (connection, timeoutMs) => alterConfigsRequest(connection, request, timeoutMs));
   }
@@ -154,12 +162,7 @@ export class Admin {
   }
 
   /** Removes all records below `offset` (`'end'`: all there are). Resolves with the new first offset. */
-  deleteRecords(
-    topic: string,
-    partition: number,
-    offset: number | 'end',
-    options: AdminOptions = {},
-  ): Promise<number> {
+  deleteRecords(topic: string, partition: number, offset: number | 'end', options: AdminOptions = {}): Promise<number> {
     checkTopicName(topic);
     checkNonNegativeInteger('partition', partition);
     if (offset !== 'end') checkNonNegativeInteger('offset', offset);

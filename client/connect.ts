@@ -39,10 +39,7 @@ const MIB = 1024 * 1024;
  * Rejects with CONNECTION_FAILED if none answers, INVALID_ARGUMENT if an address or option makes no sense, or what the
  * broker answered to the handshake (such as UNSUPPORTED_VERSION).
  */
-export async function connect(
-  addresses: string | readonly string[],
-  options: ConnectOptions = {},
-): Promise<Client> {
+export async function connect(addresses: string | readonly string[], options: ConnectOptions = {}): Promise<Client> {
   const client = createClient(addresses, options, systemClientClock);
   try {
     await client.ready(integerOption('connectWaitMs', options.connectWaitMs, { fallback: 0, min: 0 }));
@@ -128,7 +125,9 @@ export class Client {
   /** A consumer by assignment. Throws INVALID_ARGUMENT for options that make no sense. */
   consumer<K = Uint8Array, V = Uint8Array>(options: ConsumerOptions<K, V> = {}): Consumer<K, V> {
     this.#checkOpen();
-    const consumer: Consumer<K, V> = new Consumer(new ConsumerTransport(this.#cluster), options, () => this.#children.delete(consumer));
+    const consumer: Consumer<K, V> = new Consumer(new ConsumerTransport(this.#cluster), options, () =>
+      this.#children.delete(consumer),
+    );
     this.#children.add(consumer);
     return consumer;
   }

@@ -4,9 +4,7 @@ import { systemClientClock } from '../../client/clock.ts';
 import { Connection, type ConnectionOptions } from '../../client/connection.ts';
 import { openSocket } from '../../client/socket.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
-import { FakeNativeServer } from '../support/fake-native-server.ts';
-
-const API = 3;
+import { type FakeNativeRequest, FakeNativeServer } from '../support/fake-native-server.ts';
 
 async function errorOf(promise: Promise<unknown>): Promise<BurrowError> {
   const thrown = await promise.then(
@@ -31,10 +29,23 @@ function connectionTo(addresses: string | string[], options: Partial<ConnectionO
   return connection;
 }
 
-/** Answers with the body of the request. */
+/** Any request with a text in it will do. */
+async function ask(connection: Connection, text: string, timeoutMs = 5000): Promise<string> {
+  const { topics } = await connection.request('deleteTopics', { names: [text] }, timeoutMs);
+  return topics[0]!.name;
+}
+
+function textOf(request: FakeNativeRequest): string {
+  return request.as('deleteTopics').names[0]!;
+}
+
+function answer(request: FakeNativeRequest, text = textOf(request)): void {
+  request.answer('deleteTopics', { topics: [{ name: text, errorNumber: 0, message: null }] });
+}
+
 async function echoServer(): Promise<FakeNativeServer> {
   const server = await FakeNativeServer.start();
-  server.onRequest = (request) => request.answer(request.body);
+  server.onRequest = (request) => answer(request);
   return server;
 }
 
@@ -45,17 +56,17 @@ async function until(condition: () => boolean): Promise<void> {
 test('requests are pipelined, and each gets its own answer whatever their order', async () => {
   const server = await FakeNativeServer.start();
   const connection = connectionTo(server.url);
-  const requests = ['a', 'b', 'c'].map((body) => connection.request(API, body, 5000));
+  const requests = ['a', 'b', 'c'].map((body) => ask(connection, body));
   await until(() => server.requests.length === 3);
-  expect(server.requests.map(({ body }) => body)).toEqual(['a', 'b', 'c']);
-  for (const request of [...server.requests].reverse()) request.answer(`${request.body}!`);
+  expect(server.requests.map(textOf)).toEqual(['a', 'b', 'c']);
+  for (const request of [...server.requests].reverse()) answer(request, `${textOf(request)}!`);
   expect(await Promise.all(requests)).toEqual(['a!', 'b!', 'c!']);
 });
 
 test('an error answer rejects with the broker’s code', async () => {
   const server = await FakeNativeServer.start();
   server.onRequest = (request) => request.fail('NOT_LEADER', 'Ask node 3.');
-  const error = await errorOf(connectionTo(server.url).request(API, 'a', 5000));
+  const error = await errorOf(ask(connectionTo(server.url), 'a'));
   expect([error.code, error.message, error.retriable]).toEqual(['NOT_LEADER', 'Ask node 3.', true]);
 });
 
@@ -97,7 +108,7 @@ test('of several addresses the first that answers is used', async () => {
   await gone.close();
   const server = await echoServer();
   const connection = connectionTo([gone.url, server.url]);
-  expect(await connection.request(API, 'a', 5000)).toBe('a');
+  expect(await ask(connection, 'a')).toBe('a');
 });
 
 test('a refused handshake is reported as the broker said it, at once', async () => {
@@ -105,7 +116,7 @@ test('a refused handshake is reported as the broker said it, at once', async () 
   server.onHello = (request) => request.fail('UNSUPPORTED_VERSION', 'Only version 9 here.');
   const connection = connectionTo(server.url);
   const ready = errorOf(connection.ready(60_000));
-  const request = errorOf(connection.request(API, 'a', 60_000));
+  const request = errorOf(ask(connection, 'a', 60_000));
   expect((await ready).code).toBe('UNSUPPORTED_VERSION');
   expect((await request).code).toBe('UNSUPPORTED_VERSION');
 });
@@ -113,10 +124,10 @@ test('a refused handshake is reported as the broker said it, at once', async () 
 test('a broken connection fails what is in flight with CONNECTION_LOST, keeps what was not written, and comes back', async () => {
   const server = await FakeNativeServer.start({ inFlightRequestsMax: 2 });
   const connection = connectionTo(server.url);
-  const lost = [errorOf(connection.request(API, 'a', 5000)), errorOf(connection.request(API, 'b', 5000))];
-  const kept = connection.request(API, 'c', 5000);
+  const lost = [errorOf(ask(connection, 'a')), errorOf(ask(connection, 'b'))];
+  const kept = ask(connection, 'c');
   await until(() => server.requests.length === 2);
-  server.onRequest = (request) => request.answer(request.body);
+  server.onRequest = (request) => answer(request);
   server.dropConnections();
   for (const error of lost) expect((await error).code).toBe('CONNECTION_LOST');
   expect(await kept).toBe('c');
@@ -126,65 +137,65 @@ test('a broken connection fails what is in flight with CONNECTION_LOST, keeps wh
 test('no more requests are in flight than the broker allows', async () => {
   const server = await FakeNativeServer.start({ inFlightRequestsMax: 3 });
   const connection = connectionTo(server.url);
-  const requests = Array.from({ length: 10 }, (_, body) => connection.request(API, body, 5000));
+  const requests = Array.from({ length: 10 }, (_, index) => ask(connection, `${index}`));
   for (let answered = 0; answered < 10; answered += 1) {
     await until(() => server.requests.length > answered);
     await new Promise((resolve) => setTimeout(resolve, 2));
     expect(server.requests.length).toBeLessThanOrEqual(answered + 3);
-    server.requests[answered]!.answer(answered);
+    answer(server.requests[answered]!);
   }
-  expect(await Promise.all(requests)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(await Promise.all(requests)).toEqual([...'0123456789']);
 });
 
 test('a request that is not answered in time fails, and the connection is opened anew', async () => {
   const server = await FakeNativeServer.start();
   const connection = connectionTo(server.url);
   await connection.ready(0);
-  const slow = errorOf(connection.request(API, 'slow', 30));
-  const behind = errorOf(connection.request(API, 'behind', 5000));
+  const slow = errorOf(ask(connection, 'slow', 30));
+  const behind = errorOf(ask(connection, 'behind'));
   expect((await slow).code).toBe('REQUEST_TIMED_OUT');
   expect((await behind).code).toBe('CONNECTION_LOST');
-  server.onRequest = (request) => request.answer(request.body);
-  expect(await connection.request(API, 'again', 5000)).toBe('again');
+  server.onRequest = (request) => answer(request);
+  expect(await ask(connection, 'again')).toBe('again');
 });
 
 test('a request that cannot be written in time fails with CONNECTION_FAILED: it was never sent', async () => {
   const server = await FakeNativeServer.start();
   const { url } = server;
   await server.close();
-  const error = await errorOf(connectionTo(url).request(API, 'a', 50));
+  const error = await errorOf(ask(connectionTo(url), 'a', 50));
   expect(error.code).toBe('CONNECTION_FAILED');
   expect(error.message).toContain(url);
 });
 
 test('a request larger than the broker accepts is refused alone', async () => {
-  const server = await FakeNativeServer.start({ frameBytesMax: 1000 });
-  server.onRequest = (request) => request.answer(request.body);
+  const server = await FakeNativeServer.start({ frameBytesMax: 100 });
+  server.onRequest = (request) => answer(request);
   const connection = connectionTo(server.url);
-  expect((await errorOf(connection.request(API, 'x'.repeat(2000), 5000))).code).toBe('FRAME_TOO_LARGE');
-  expect(await connection.request(API, 'a', 5000)).toBe('a');
+  expect((await errorOf(ask(connection, 'x'.repeat(200)))).code).toBe('FRAME_TOO_LARGE');
+  expect(await ask(connection, 'a')).toBe('a');
 });
 
 test('a message larger than the client accepts ends the connection, not the process', async () => {
   const server = await FakeNativeServer.start();
-  server.onRequest = (request) => request.answer('x'.repeat(3_000_000));
-  expect((await errorOf(connectionTo(server.url).request(API, 'a', 5000))).code).toBe('CONNECTION_LOST');
+  server.onRequest = () => server.sendRaw(new Uint8Array(3_000_000));
+  expect((await errorOf(ask(connectionTo(server.url), 'a'))).code).toBe('CONNECTION_LOST');
 });
 
 test('after the broker said that it goes away, answers still come, and new requests go to the next connection', async () => {
   const server = await FakeNativeServer.start();
   const connection = connectionTo(server.url);
-  const first = connection.request(API, 'first', 5000);
+  const first = ask(connection, 'first');
   await until(() => server.requests.length === 1);
   server.sayGoingAway();
   await new Promise((resolve) => setTimeout(resolve, 10));
-  const second = connection.request(API, 'second', 5000);
+  const second = ask(connection, 'second');
   await new Promise((resolve) => setTimeout(resolve, 10));
   expect(server.requests).toHaveLength(1);
-  server.requests[0]!.answer('done');
+  answer(server.requests[0]!, 'done');
   expect(await first).toBe('done');
   await until(() => server.requests.length === 2);
-  server.requests[1]!.answer('done, too');
+  answer(server.requests[1]!, 'done, too');
   expect(await second).toBe('done, too');
   expect(server.helloCount).toBe(2);
 });
@@ -192,16 +203,16 @@ test('after the broker said that it goes away, answers still come, and new reque
 test('close fails everything under way with CLIENT_CLOSED, at any moment, and twice is as good as once', async () => {
   const server = await FakeNativeServer.start({ inFlightRequestsMax: 1 });
   const opening = connectionTo(server.url);
-  const early = [errorOf(opening.ready(5000)), errorOf(opening.request(API, 'a', 5000))];
+  const early = [errorOf(opening.ready(5000)), errorOf(ask(opening, 'a'))];
   opening.close();
   const open = connectionTo(server.url);
   await open.ready(0);
-  const late = [errorOf(open.request(API, 'a', 5000)), errorOf(open.request(API, 'b', 5000))];
+  const late = [errorOf(ask(open, 'a')), errorOf(ask(open, 'b'))];
   await until(() => server.requests.length === 1);
   open.close();
   open.close();
   for (const error of [...early, ...late]) expect((await error).code).toBe('CLIENT_CLOSED');
-  expect((await errorOf(open.request(API, 'c', 5000))).code).toBe('CLIENT_CLOSED');
+  expect((await errorOf(ask(open, 'c'))).code).toBe('CLIENT_CLOSED');
   expect((await errorOf(open.ready(0))).code).toBe('CLIENT_CLOSED');
   await until(() => server.connectionCount === 0);
 });
@@ -210,7 +221,7 @@ test('garbage in the midst of a session ends the connection with typed errors', 
   const server = await FakeNativeServer.start();
   const connection = connectionTo(server.url);
   for (const garbage of [[0xc1], [], [0x92, 0x00], [0xdd, 0xff, 0xff, 0xff, 0xff], [0x94, 0, 0xc0, 0xc0, 0xc0]]) {
-    const lost = errorOf(connection.request(API, 'a', 5000));
+    const lost = errorOf(ask(connection, 'a'));
     const before = server.requests.length;
     await until(() => server.requests.length > before);
     server.sendRaw(Uint8Array.from(garbage));
