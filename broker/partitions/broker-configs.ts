@@ -30,9 +30,9 @@ const ROWS: readonly Row[] = [
 ];
 
 export function describeBrokerConfigs(settings: BrokerSettings): TopicConfigEntry[] {
-  return ROWS.map(([key, type, option, valueOf]) => {
+  return ROWS.map(([key, type, option, read]) => {
     const row = OPTION_TABLE.get(option)!;
-    const value = valueOf(settings);
+    const value = read(settings);
     return {
       key,
       value: String(value ?? ''),

@@ -109,9 +109,9 @@ function forbiddenImport(from: string, to: string): string | undefined {
   return crossing ? 'listeners never import each other' : undefined;
 }
 
-/** Files directly in broker/ (the options) stand first, with the ports. */
+/** Of the files directly in broker/ the options stand first, with the ports; the others put everything together. */
 function brokerRank(folder: string): number | undefined {
-  if (folder.endsWith('.ts')) return 0;
+  if (folder.endsWith('.ts')) return /options\.ts$/.test(folder) ? 0 : BROKER_FOLDERS.length;
   const rank = BROKER_FOLDERS.indexOf(folder);
   return rank === -1 ? undefined : rank;
 }
