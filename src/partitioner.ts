@@ -13,7 +13,7 @@ export type PartitionFunction = (choice: {
   readonly partitionCount: number;
 }) => number;
 
-export interface PartitionerOptions {
+interface PartitionerOptions {
   readonly topic?: string;
   readonly partitionFunction?: PartitionFunction | undefined;
   /** A number in [0, 1). Default Math.random. */

@@ -31,14 +31,14 @@ import type { RecordHeader } from './record-header.ts';
 const NO_BYTES = new Uint8Array(0);
 const NO_HEADERS: readonly RecordHeader[] = [];
 
-export interface BatchBuilderOptions {
+interface BatchBuilderOptions {
   /** `append` refuses a record that would make the uncompressed batch larger, unless it is the first. Default: none. */
   readonly batchBytesMax?: number;
   /** Memory to start with. Later batches start with what the last one took. Default 1024. */
   readonly bytesInitial?: number;
 }
 
-export interface BatchFields {
+interface BatchFields {
   /** Default -1: the producer is not idempotent. Likewise the epoch and the sequence of the first record. */
   readonly producerId?: number;
   readonly producerEpoch?: number;

@@ -18,15 +18,15 @@ import { readInt16, readInt32, readInt64, writeInt16, writeInt32, writeInt64 } f
 import { crc32c } from '../bytes/crc32c.ts';
 
 /** Positions of the fields in the header, and its size. */
-export const BASE_OFFSET_POSITION = 0;
+const BASE_OFFSET_POSITION = 0;
 export const BATCH_LENGTH_POSITION = 8;
-export const PARTITION_LEADER_EPOCH_POSITION = 12;
+const PARTITION_LEADER_EPOCH_POSITION = 12;
 export const MAGIC_POSITION = 16;
 export const CRC_POSITION = 17;
 /** Also the first byte that the CRC covers: what lies before may be stamped in place. */
 export const ATTRIBUTES_POSITION = 21;
 export const LAST_OFFSET_DELTA_POSITION = 23;
-export const BASE_TIMESTAMP_POSITION = 27;
+const BASE_TIMESTAMP_POSITION = 27;
 export const MAX_TIMESTAMP_POSITION = 35;
 export const PRODUCER_ID_POSITION = 43;
 export const PRODUCER_EPOCH_POSITION = 51;
@@ -58,11 +58,6 @@ export function codecNumber(codec: Codec): number {
 
 export function getBaseOffset(bytes: Uint8Array, position: number): number {
   return readInt64(bytes, position + BASE_OFFSET_POSITION);
-}
-
-/** As stored: the bytes behind the length field. */
-export function getBatchLength(bytes: Uint8Array, position: number): number {
-  return readInt32(bytes, position + BATCH_LENGTH_POSITION);
 }
 
 /** The whole batch, header included. */
@@ -120,13 +115,9 @@ export function getLastOffsetDelta(bytes: Uint8Array, position: number): number 
   return readInt32(bytes, position + LAST_OFFSET_DELTA_POSITION);
 }
 
-export function getLastOffset(bytes: Uint8Array, position: number): number {
-  return getBaseOffset(bytes, position) + getLastOffsetDelta(bytes, position);
-}
-
 /** The offset behind the batch. */
 export function getNextOffset(bytes: Uint8Array, position: number): number {
-  return getLastOffset(bytes, position) + 1;
+  return getBaseOffset(bytes, position) + getLastOffsetDelta(bytes, position) + 1;
 }
 
 export function getBaseTimestamp(bytes: Uint8Array, position: number): number {
@@ -199,7 +190,7 @@ export function resealBatch(bytes: Uint8Array, position: number): void {
 }
 
 /** What a batch header says beside its sizes and CRC. */
-export interface BatchHeaderFields {
+interface BatchHeaderFields {
   readonly baseOffset: number;
   readonly partitionLeaderEpoch: number;
   readonly attributes: number;

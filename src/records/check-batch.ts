@@ -157,7 +157,7 @@ function checkProducer(bytes: Uint8Array, position: number): void {
   }
 }
 
-export interface RecordsExpectation {
+interface RecordsExpectation {
   readonly recordsCount: number;
   readonly lastOffsetDelta: number;
   readonly keysRequired: boolean;

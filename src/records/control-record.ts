@@ -17,7 +17,7 @@ const COMMIT = 1;
 const KEY_BYTES = 4;
 const VALUE_BYTES = 6;
 
-export interface ControlRecord {
+interface ControlRecord {
   readonly type: 'abort' | 'commit';
   readonly coordinatorEpoch: number;
 }
@@ -31,7 +31,7 @@ export function decodeControlRecord(key: Uint8Array | null, value: Uint8Array | 
   return { type: type === COMMIT ? 'commit' : 'abort', coordinatorEpoch: readInt32(value, 2) };
 }
 
-export interface ControlBatchFields extends ControlRecord {
+interface ControlBatchFields extends ControlRecord {
   readonly producerId: number;
   readonly producerEpoch: number;
   readonly timestampMs: number;

@@ -13,12 +13,12 @@ import { BurrowError } from '../errors/burrow-error.ts';
 const FRAMING_HEADER = Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1);
 
 /** As snappy-java cuts its input. */
-export const SNAPPY_BLOCK_BYTES = 32 * 1024;
+const SNAPPY_BLOCK_BYTES = 32 * 1024;
 
 /** A copy element makes at most 64 bytes out of 3; so nothing that snappy writes grows by more than this. */
 const EXPANSION_MAX = 22;
 
-export interface SnappyBlocks {
+interface SnappyBlocks {
   /** Views of the snappy blocks, in order. */
   readonly blocks: Uint8Array[];
   /** What all of them together decompress to, by their headers. */
