@@ -67,7 +67,10 @@ describe('bounds', () => {
   test('the broker’s own limit counts, whatever the client asks for', async () => {
     const node = await startTestNode({ settings: { fetchBytesMax: 1024 } });
     await createTopic(node, 'orders');
-    await produceValues(node, Array.from({ length: 100 }, (_, index) => `${index}`));
+    await produceValues(
+      node,
+      Array.from({ length: 100 }, (_, index) => `${index}`),
+    );
     const [fetched] = await node.service.fetch(fetchRequest([fetchFrom('orders')], { bytesMax: 2 ** 30 })).done;
     const bytes = fetched!.records.reduce((sum, buffer) => sum + buffer.length, 0);
     expect(bytes).toBeGreaterThan(1024 - 2 * BATCH_BYTES);
@@ -135,9 +138,7 @@ describe('long polls', () => {
     const node = await nodeWithTopic();
     const answers: number[] = [];
     for (const waitMs of [500, 100, 300, 100]) {
-      void node.service
-        .fetch(fetchRequest([fetchFrom('orders')], { waitMs }))
-        .done.then(() => answers.push(waitMs));
+      void node.service.fetch(fetchRequest([fetchFrom('orders')], { waitMs })).done.then(() => answers.push(waitMs));
     }
     for (const [ms, expected] of [
       [99, []],
@@ -186,7 +187,9 @@ describe('long polls', () => {
         { waitMs: 60_000 },
       ),
     );
-    await Promise.all([0, 1, 2, 3].map((partition) => produceBatch(node, 'orders', testBatch([`${partition}`]), partition)));
+    await Promise.all(
+      [0, 1, 2, 3].map((partition) => produceBatch(node, 'orders', testBatch([`${partition}`]), partition)),
+    );
     expect((await done).map(valuesOf)).toEqual([['0'], ['1'], ['2'], ['3']]);
   });
 

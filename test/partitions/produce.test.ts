@@ -116,11 +116,11 @@ describe('order and acknowledgment', () => {
 });
 
 describe('what is refused', () => {
-  const cases: ReadonlyArray<readonly [string, string, () => Buffer, Readonly<Record<string, string>>?]> = [
-    ['no batch at all', 'INVALID_RECORD', () => Buffer.alloc(0)],
-    ['a batch that is cut off', 'CORRUPT_BATCH', () => testBatch(['a']).subarray(0, -1)],
-    ['bytes behind the last batch', 'CORRUPT_BATCH', () => Buffer.concat([testBatch(['a']), Buffer.alloc(5)])],
-    ['a control batch', 'INVALID_RECORD', () => altered(testBatch(['a']), (bytes) => bytes.writeInt16BE(0x20, 21))],
+  const cases: ReadonlyArray<readonly [string, string, () => Buffer, Readonly<Record<string, string>>]> = [
+    ['no batch at all', 'INVALID_RECORD', () => Buffer.alloc(0), {}],
+    ['a batch that is cut off', 'CORRUPT_BATCH', () => testBatch(['a']).subarray(0, -1), {}],
+    ['bytes behind the last batch', 'CORRUPT_BATCH', () => Buffer.concat([testBatch(['a']), Buffer.alloc(5)]), {}],
+    ['a control batch', 'INVALID_RECORD', () => altered(testBatch(['a']), (bytes) => bytes.writeInt16BE(0x20, 21)), {}],
     [
       'a transactional batch',
       'NOT_IMPLEMENTED',
@@ -128,9 +128,20 @@ describe('what is refused', () => {
         altered(testBatch(['a'], { producerId: 1, producerEpoch: 0, baseSequence: 0 }), (bytes) =>
           bytes.writeInt16BE(0x10, 21),
         ),
+      {},
     ],
-    ['an old message format', 'UNSUPPORTED_FORMAT', () => altered(testBatch(['a']), (bytes) => bytes.writeInt8(1, 16))],
-    ['a codec nobody knows', 'UNSUPPORTED_COMPRESSION', () => altered(testBatch(['a']), (b) => b.writeInt16BE(7, 21))],
+    [
+      'an old message format',
+      'UNSUPPORTED_FORMAT',
+      () => altered(testBatch(['a']), (bytes) => bytes.writeInt8(1, 16)),
+      {},
+    ],
+    [
+      'a codec nobody knows',
+      'UNSUPPORTED_COMPRESSION',
+      () => altered(testBatch(['a']), (b) => b.writeInt16BE(7, 21)),
+      {},
+    ],
     [
       'a batch over max.message.bytes',
       'RECORD_TOO_LARGE',
@@ -138,7 +149,12 @@ describe('what is refused', () => {
       { 'max.message.bytes': '2000' },
     ],
     ['no key on a compacted topic', 'INVALID_RECORD', () => testBatch(['a']), { 'cleanup.policy': 'compact' }],
-    ['no key inside a compressed batch', 'INVALID_RECORD', () => gzipped(testBatch(['a'])), { 'cleanup.policy': 'compact' }],
+    [
+      'no key inside a compressed batch',
+      'INVALID_RECORD',
+      () => gzipped(testBatch(['a'])),
+      { 'cleanup.policy': 'compact' },
+    ],
     [
       'a compressed batch that does not decompress, on a compacted topic',
       'CORRUPT_BATCH',
@@ -159,7 +175,7 @@ describe('what is refused', () => {
     ],
     ['acks=all with too few replicas', 'NOT_ENOUGH_REPLICAS', () => testBatch(['a']), { 'min.insync.replicas': '2' }],
   ];
-  test.each(cases)('%s: %s', async (_, code, records, configs = {}) => {
+  test.each(cases)('%s: %s', async (_, code, records, configs) => {
     const node = await nodeWithTopic(configs);
     await expect(produceBatch(node, 'orders', records())).rejects.toMatchObject({ code });
     expect(node.service.partitionStatus('orders')[0]?.logEndOffset).toBe(0);
@@ -191,7 +207,10 @@ describe('what is refused', () => {
   });
 
   test('timestamps at the bounds and without a timestamp pass; with LogAppendTime any does', async () => {
-    const node = await nodeWithTopic({ 'message.timestamp.after.max.ms': '1000', 'message.timestamp.before.max.ms': '1000' });
+    const node = await nodeWithTopic({
+      'message.timestamp.after.max.ms': '1000',
+      'message.timestamp.before.max.ms': '1000',
+    });
     for (const timestampMs of [node.clock.now() + 1000, node.clock.now() - 1000, -1]) {
       await produceBatch(node, 'orders', testBatch(['a'], { timestampMs }));
     }
@@ -256,7 +275,7 @@ describe('a disk that is nearly full', () => {
     await produceBatch(node, 'orders', testBatch(['before']));
     const waiting = node.service.fetch(fetchRequest([fetchFrom('orders', 1)], { waitMs: 60_000 }));
 
-    disk.capacityBytes = (10_000_000 - (await disk.freeBytes('/data'))) + 999_999;
+    disk.capacityBytes = 10_000_000 - (await disk.freeBytes('/data')) + 999_999;
     node.clock.advance(5_000);
     await settle();
     await expect(produceBatch(node, 'orders', testBatch(['refused']))).rejects.toMatchObject({ code: 'STORAGE_FULL' });

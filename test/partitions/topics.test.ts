@@ -19,11 +19,14 @@ import {
 
 const NOW = { validateOnly: false };
 
-function create(
-  node: TestNode,
-  name: string,
-  options: { partitions?: number; replicationFactor?: number; configs?: Map<string, string>; validateOnly?: boolean } = {},
-): Promise<TopicDescription> {
+interface CreateOptions {
+  readonly partitions?: number;
+  readonly replicationFactor?: number;
+  readonly configs?: ReadonlyMap<string, string>;
+  readonly validateOnly?: boolean;
+}
+
+function create(node: TestNode, name: string, options: CreateOptions = {}): Promise<TopicDescription> {
   const { partitions = 1, replicationFactor = -1, configs = new Map(), validateOnly = false } = options;
   return node.service.createTopic({ name, partitions, replicationFactor, configs }, { validateOnly });
 }
@@ -52,10 +55,10 @@ describe('creating', () => {
     await expect(create(node, 'orders', { validateOnly: true })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
   });
 
-  const refused: ReadonlyArray<readonly [string, string, Parameters<typeof create>[1], Parameters<typeof create>[2]?]> = [
-    ['no name', 'INVALID_NAME', ''],
-    ['a path as name', 'INVALID_NAME', '../escape'],
-    ['a reserved name', 'INVALID_NAME', '__consumer_offsets'],
+  const refused: ReadonlyArray<readonly [string, string, string, CreateOptions]> = [
+    ['no name', 'INVALID_NAME', '', {}],
+    ['a path as name', 'INVALID_NAME', '../escape', {}],
+    ['a reserved name', 'INVALID_NAME', '__consumer_offsets', {}],
     ['no partitions', 'INVALID_PARTITIONS', 'a', { partitions: 0 }],
     ['-2 partitions', 'INVALID_PARTITIONS', 'a', { partitions: -2 }],
     ['half a partition', 'INVALID_PARTITIONS', 'a', { partitions: 1.5 }],
@@ -64,7 +67,12 @@ describe('creating', () => {
     ['no replica', 'INVALID_REPLICATION_FACTOR', 'a', { replicationFactor: 0 }],
     ['an unknown config', 'INVALID_CONFIG', 'a', { configs: new Map([['retention', '1']]) }],
     ['a bad value', 'INVALID_CONFIG', 'a', { configs: new Map([['retention.ms', 'long']]) }],
-    ['batches larger than the journal', 'INVALID_CONFIG', 'a', { configs: new Map([['max.message.bytes', '70000000']]) }],
+    [
+      'batches larger than the journal',
+      'INVALID_CONFIG',
+      'a',
+      { configs: new Map([['max.message.bytes', '70000000']]) },
+    ],
   ];
   test.each(refused)('refuses %s: %s', async (_, code, name, options) => {
     const node = await startTestNode({ settings: { partitionsMax: 10 } });
