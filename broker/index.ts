@@ -17,6 +17,7 @@ import { WaitingFetches } from './partitions/waiting-fetches.ts';
 import type { Disk } from './ports/disk.ts';
 import { type Logger, silentLogger } from './ports/logger.ts';
 import { MemoryDisk } from './ports/memory-disk.ts';
+import { storageError } from './ports/storage-error.ts';
 import { systemClock } from './ports/system-clock.ts';
 import { systemRandom } from './ports/system-random.ts';
 import { embeddedSettings } from './resolve-options.ts';
@@ -46,7 +47,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     return await startParts(settings, logger, parts);
   } catch (error) {
     await parts.stop().catch(() => {});
-    throw error;
+    throw storageError(`The broker cannot start on ${settings.dataDir}`, error);
   }
 }
 

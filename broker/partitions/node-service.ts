@@ -7,6 +7,7 @@ import type { ProducerIdAllocator } from '../definitions/producer-ids.ts';
 import { describeTopicConfigs } from '../definitions/topic-configs.ts';
 import type { BrokerSettings } from '../options.ts';
 import type { Clock } from '../ports/clock.ts';
+import { storageError } from '../ports/storage-error.ts';
 import { describeBrokerConfigs, topicConfigDefaults } from './broker-configs.ts';
 import type {
   BrokerAddress,
@@ -178,7 +179,11 @@ export class NodeService implements BrokerService {
       );
     }
     const offset = request.offset === -1 ? log.highWatermark : request.offset;
-    await log.deleteRecordsBefore(offset);
+    try {
+      await log.deleteRecordsBefore(offset);
+    } catch (error) {
+      throw storageError(`Records of ${log.key} could not be deleted`, error);
+    }
     return log.logStartOffset;
   }
 

@@ -6,7 +6,7 @@
  * topic with a tombstone are removed. Logs carry their topic's id; so a topic created again under an old name never shows
  * old records. All work on one name happens in order.
  */
-import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { checkTopicName, topicCollisionKey } from '../../src/names.ts';
 import type { Coordinator } from '../coordinator/coordinator.ts';
 import { checkTopicConfigs, resolveTopicConfig, type TopicConfig } from '../definitions/topic-configs.ts';
@@ -17,6 +17,7 @@ import type { LogManager } from '../log/log-manager.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { Random } from '../ports/random.ts';
+import { storageError } from '../ports/storage-error.ts';
 import type { TopicSpecification } from './broker-service.ts';
 import { NodeTopic } from './node-topic.ts';
 import { Partition, unknownPartition } from './partition.ts';
@@ -288,7 +289,7 @@ export class Topics {
       .then(
         () => void this.#failures.delete(name),
         (error: unknown) => {
-          const failure = toBurrowError(error);
+          const failure = storageError(`Topic ${name} could not be changed`, error);
           this.#failures.set(name, failure);
           this.#options.logger.error({ topic: name, error: failure.message }, 'a topic could not be changed');
         },
