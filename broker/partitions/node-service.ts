@@ -70,6 +70,7 @@ export class NodeService implements BrokerService {
       clock,
       diskSpace,
       compressedRecords: new CompressedRecords(settings.decompressedBytesMax),
+      unsyncedBytesMax: settings.unwrittenBytesMax,
     });
     this.#fetcher = new Fetcher({
       findPartition: (topic, partition) => topics.partition(topic, partition),

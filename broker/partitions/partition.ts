@@ -24,7 +24,7 @@ export class Partition {
   #role: PartitionRole;
   #config: TopicConfig;
   #batchLimits: BatchLimits;
-  #closed = false;
+  #closeReason: BurrowError | undefined;
   /**
    * Settles when everything that was given to {@link inTurn} is done; undefined if nothing is. What comes meanwhile must
    * queue up behind it.
@@ -70,11 +70,6 @@ export class Partition {
     return this.#batchLimits;
   }
 
-  /** The topic was deleted, or the broker stops. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** Nodes that have everything that is acknowledged with acks=all. */
   get inSyncReplicas(): readonly number[] {
     return this.#role.kind === 'leader' ? [this.#nodeId] : [];
@@ -98,19 +93,18 @@ export class Partition {
     this.onAdvance?.(this);
   }
 
-  /** Ends all business with readers and writers; the log is somebody else's to close. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+  /** Ends all business with readers and writers, who are told `reason`; the log is somebody else's to close. */
+  close(reason: BurrowError): void {
+    this.#closeReason ??= reason;
     this.onAdvance?.(this);
   }
 
   /**
    * @param currentLeaderEpoch - what the client believes, or -1 (KIP-320)
-   * @throws BurrowError UNKNOWN_TOPIC_OR_PARTITION, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER
+   * @throws BurrowError FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER, LEADER_NOT_AVAILABLE, or why it was closed
    */
   checkLeader(currentLeaderEpoch: number): void {
-    if (this.#closed) throw unknownPartition(this.topic, this.partition);
+    if (this.#closeReason !== undefined) throw this.#closeReason;
     const { leaderEpoch } = this.#role;
     if (currentLeaderEpoch >= 0 && currentLeaderEpoch !== leaderEpoch) throw this.#wrongEpoch(currentLeaderEpoch);
     if (this.#role.kind !== 'leader') {
@@ -156,10 +150,10 @@ export class Partition {
   }
 
   /**
-   * Settles when as many nodes have synced the batch as `acks` asks for. A partition of one replica has no difference
-   * between one and all.
+   * Settles when as many nodes have synced the batch as `acks` asks for, with 0 as with 1. A partition of one replica has
+   * no difference between one and all.
    */
-  acknowledged(appended: Appended, _acks: 1 | -1): Promise<void> {
+  acknowledged(appended: Appended, _acks: 0 | 1 | -1): Promise<void> {
     return appended.synced;
   }
 

@@ -31,12 +31,16 @@ export interface ProduceGateOptions {
   readonly clock: Clock;
   readonly diskSpace: DiskSpace;
   readonly compressedRecords: CompressedRecords;
+  /** While more bytes than this are not synced, requests with acks=0 are answered like those with acks=1. */
+  readonly unsyncedBytesMax: number;
 }
 
 export class ProduceGate {
   readonly #options: ProduceGateOptions;
   /** Requests that are not appended yet. */
   readonly #queued = new Set<Promise<unknown>>();
+  /** Appended, and not settled yet. */
+  #unsyncedBytes = 0;
   #closed = false;
 
   constructor(options: ProduceGateOptions) {
@@ -89,33 +93,33 @@ export class ProduceGate {
     if (full !== undefined) throw full;
   }
 
-  #append(partition: Partition, request: ProduceRequest): Promise<ProduceOutcome> {
-    const { records, acks } = request;
+  #append(partition: Partition, { records, acks }: ProduceRequest): Promise<ProduceOutcome> {
     const nowMs = this.#options.clock.now();
-    this.#options.diskSpace.noteProduced(records.length);
-    const firstBytes = getBatchBytes(records, 0);
-    if (firstBytes === records.length) {
+    const bytes = records.length;
+    this.#options.diskSpace.noteProduced(bytes);
+    let outcome: ProduceOutcome;
+    let acknowledged: Promise<unknown>;
+    if (getBatchBytes(records, 0) === bytes) {
       const appended = partition.append(records, nowMs);
-      const outcome = outcomeOf(partition, appended);
-      if (acks === 0) return Promise.resolve(outcome);
-      return partition.acknowledged(appended, acks).then(() => outcome);
+      outcome = outcomeOf(partition, appended);
+      acknowledged = partition.acknowledged(appended, acks);
+    } else {
+      const all = appendSeveral(partition, records, nowMs);
+      outcome = outcomeOf(partition, all[0]!);
+      acknowledged = Promise.all(all.map((appended) => partition.acknowledged(appended, acks)));
     }
-    return this.#appendSeveral(partition, request, nowMs);
-  }
-
-  /** The native protocol may send several batches at once; the log takes them one by one. */
-  #appendSeveral(partition: Partition, { records, acks }: ProduceRequest, nowMs: number): Promise<ProduceOutcome> {
-    let first: Appended | undefined;
-    const acknowledgements: Promise<void>[] = [];
-    for (let position = 0; position < records.length; ) {
-      const end = position + getBatchBytes(records, position);
-      const appended = partition.append(records.subarray(position, end), nowMs);
-      if (acks !== 0) acknowledgements.push(partition.acknowledged(appended, acks));
-      first ??= appended;
-      position = end;
-    }
-    const outcome = outcomeOf(partition, first!);
-    return Promise.all(acknowledgements).then(() => outcome);
+    this.#unsyncedBytes += bytes;
+    const settled = acknowledged.finally(() => {
+      this.#unsyncedBytes -= bytes;
+    });
+    if (acks !== 0) return settled.then(() => outcome);
+    // A producer that waits for nothing would fill the memory if the disk is slower than the network: so its connection
+    // waits here when much has gathered. Whether the sync succeeds is not its business even then.
+    const done = settled.then(
+      () => outcome,
+      () => outcome,
+    );
+    return this.#unsyncedBytes > this.#options.unsyncedBytesMax ? done : Promise.resolve(outcome);
   }
 
   #appendInTurn(partition: Partition, request: ProduceRequest, mustLookInside: boolean): Promise<ProduceOutcome> {
@@ -145,6 +149,17 @@ export class ProduceGate {
       },
     );
   }
+}
+
+/** The native protocol may send several batches at once; the log takes them one by one. */
+function appendSeveral(partition: Partition, records: Buffer, nowMs: number): Appended[] {
+  const all: Appended[] = [];
+  for (let position = 0; position < records.length; ) {
+    const end = position + getBatchBytes(records, position);
+    all.push(partition.append(records.subarray(position, end), nowMs));
+    position = end;
+  }
+  return all;
 }
 
 function outcomeOf(partition: Partition, { baseOffset, logAppendTimeMs }: Appended): ProduceOutcome {

@@ -193,7 +193,8 @@ export class Topics {
   /** Nobody is served any more; the logs stay for their manager to close. Work that was begun is finished. */
   async close(): Promise<void> {
     this.#store.close();
-    for (const topic of this.#topics.values()) for (const partition of topic.partitions) partition?.close();
+    const reason = new BurrowError('SHUTTING_DOWN');
+    for (const topic of this.#topics.values()) for (const partition of topic.partitions) partition?.close(reason);
     await Promise.all(this.#work.values());
   }
 
@@ -279,7 +280,7 @@ export class Topics {
     const served = this.#topics.get(name);
     this.#topics.delete(name);
     // Readers that wait are told at once.
-    for (const partition of served?.partitions ?? []) partition?.close();
+    for (const partition of served?.partitions ?? []) partition?.close(unknownPartition(name, partition.partition));
     this.#enqueue(name, () => this.#removeLogs(topic));
   }
 

@@ -19,7 +19,7 @@ import lockfile from 'proper-lockfile';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { diskErrorCode } from './disk.ts';
 import type { Logger } from './logger.ts';
-import { describeThisProcess, type ProcessDescription, processState } from './process-state.ts';
+import { describeThisProcess, type ProcessDescription, processState } from './process-liveness.ts';
 
 const LOCK = 'broker.lock';
 const OWNER = 'broker.lock-owner.json';

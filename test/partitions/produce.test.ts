@@ -69,6 +69,24 @@ describe('order and acknowledgment', () => {
     expect(await readValues(node, 'orders')).toEqual(['acks 0', 'acks 1', 'acks -1']);
   });
 
+  test('with acks=0, producers wait once more is unsynced than memory is meant for', async () => {
+    const held: Array<() => void> = [];
+    let hold = false;
+    const disk = new MemoryDisk({ schedule: (complete) => (hold ? held.push(complete) : queueMicrotask(complete)) });
+    const node = await startTestNode({ disk, settings: { unwrittenBytesMax: 2 * 1024 * 1024 } });
+    await createTopic(node, 'orders');
+    hold = true;
+    let answered = 0;
+    for (let index = 0; index < 10; index++) {
+      void produceBatch(node, 'orders', testBatch(['x'.repeat(500_000)]), 0, 0).then(() => answered++);
+    }
+    await settle();
+    expect(answered).toBe(4);
+    hold = false;
+    for (const complete of held) complete();
+    await expect.poll(() => answered).toBe(10);
+  });
+
   test('several batches in one request get offsets one after the other', async () => {
     const node = await nodeWithTopic();
     await produceBatch(node, 'orders', testBatch(['before']));
