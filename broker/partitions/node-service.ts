@@ -157,7 +157,7 @@ export class NodeService implements BrokerService {
     isolation: FetchRequest['isolation'];
   }): Promise<ListedOffset> {
     const partition = this.#ledPartition(request);
-    return listOffset(partition, request.timestampMs, request.isolation);
+    return listOffset(partition, request, this.#options.settings.decompressedBytesMax);
   }
 
   endOffsetForEpoch(request: { topic: string; partition: number; leaderEpoch: number; currentLeaderEpoch: number }): {
