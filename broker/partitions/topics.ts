@@ -39,7 +39,7 @@ export interface TopicsOptions {
   readonly batchBytesCeiling: number;
   /** Readers of a partition may see more, or must be told of something else. */
   readonly onAdvance: (partition: Partition) => void;
-  /** The definitions are no longer followed. */
+  /** The definitions are no longer followed, and cannot be changed. */
   readonly onFailure: (error: BurrowError) => void;
 }
 
@@ -167,15 +167,22 @@ export class Topics {
         `Topic ${name} has ${current} partitions; the number can only grow, and ${total} is not more.`,
       );
     }
-    this.#checkPartitionsCount(total - current);
-    await this.#store.setPartitions(
-      name,
-      ({ partitions }) => [
-        ...partitions,
-        ...Array.from({ length: Math.max(0, total - partitions.length) }, () => this.#newAssignment()),
-      ],
-      options,
-    );
+    const added = total - current;
+    this.#checkPartitionsCount(added);
+    this.#partitionsCount += added;
+    try {
+      await this.#store.setPartitions(
+        name,
+        ({ partitions }) => [
+          ...partitions,
+          ...Array.from({ length: Math.max(0, total - partitions.length) }, () => this.#newAssignment()),
+        ],
+        options,
+      );
+    } finally {
+      // Counted from here on by the event, if it was done.
+      this.#partitionsCount -= added;
+    }
     if (!options.validateOnly) await this.#workDone(name);
   }
 

@@ -99,7 +99,8 @@ describe('creating', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
     expect(outcomes[2]).toMatchObject({ reason: { code: 'INVALID_PARTITIONS', fields: { partitionsMax: 10 } } });
     await expect(node.service.createPartitions('a', 7, NOW)).rejects.toMatchObject({ code: 'INVALID_PARTITIONS' });
-    await node.service.createPartitions('a', 6, NOW);
+    const raised = await Promise.allSettled(['a', 'b'].map((name) => node.service.createPartitions(name, 6, NOW)));
+    expect(raised.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     await node.service.deleteTopic('b');
     await create(node, 'c', { partitions: 4 });
   });
@@ -361,6 +362,22 @@ describe('a crash', () => {
     expect(deleted).toBeGreaterThan(0);
     expect(deleted).toBeLessThan(after - before);
   });
+});
+
+test('if definitions cannot be stored any more, topics cannot be changed; those there are served on', async () => {
+  const disk = new MemoryDisk();
+  await disk.makeDirectory('/data');
+  const coordinator = await FileCoordinator.open({ disk, folder: '/data/coordinator' });
+  const node = await startTestNode({ disk, coordinator });
+  await create(node, 'orders');
+  disk.inject({ on: 'sync', times: 1, when: ({ path }) => path.includes('/coordinator/') });
+  await expect(create(node, 'late')).rejects.toMatchObject({ code: 'STORAGE_ERROR' });
+  await expect(create(node, 'later')).rejects.toMatchObject({ code: 'STORAGE_ERROR' });
+  await expect(node.service.deleteTopic('orders')).rejects.toMatchObject({ code: 'STORAGE_ERROR' });
+  expect(node.service.topicNames()).toEqual(['orders']);
+  await produceBatch(node, 'orders', testBatch(['a']));
+  expect(await readValues(node, 'orders')).toEqual(['a']);
+  expect(node.failures.map(({ code }) => code)).toEqual(['STORAGE_ERROR']);
 });
 
 test('topics, records and configs are there again after a stop', async () => {
