@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { type Broker, startBroker } from '../../broker/index.ts';
 import { environmentName, OPTION_TABLE, type OptionName, type OptionRow, type Settings } from '../../broker/options.ts';
 import { displayValue, type ResolvedOptions, resolveOptions } from '../../broker/resolve-options.ts';
+import { BurrowError } from '../errors/burrow-error.ts';
 import { readConfigFile } from './config-file.ts';
 import { EXIT_FAILED } from './exit-codes.ts';
 import { createLogger } from './logger.ts';
@@ -91,7 +92,9 @@ async function run({ settings, warnings }: ResolvedOptions): Promise<void> {
     ? `${JSON.stringify({ ready: true, ports: broker.ports, pid: process.pid })}\n`
     : banner(broker, settings);
   process.stdout.write(ready);
-  const signal = await stopping;
+  const signal = await Promise.race([stopping, broker.stopped]);
+  // Not a signal: the broker had to stop by itself, and has said why in its log.
+  if (typeof signal !== 'string') throw signal ?? new BurrowError('INTERNAL_ERROR', 'The broker stopped by itself.');
   logger.info({ signal }, 'stopping');
   const deadline = setTimeout(() => {
     logger.error({ timeoutMs: STOP_TIMEOUT_MS }, 'could not stop in time; what was acknowledged is safe');
