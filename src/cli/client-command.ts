@@ -1,6 +1,6 @@
 /** What all commands that talk to a broker share. */
 import { InvalidArgumentError, Option } from 'commander';
-import { type Client, connect } from '../../client/index.ts';
+import type { Client } from '../../client/index.ts';
 
 const DEFAULT_SERVER = 'ws://127.0.0.1:7420';
 
@@ -22,6 +22,8 @@ export function jsonOption(): Option {
 export async function withClient<T>({ server }: ServerFlag, run: (client: Client) => Promise<T>): Promise<T> {
   // host:port is what people type; the protocol of the native listener is no secret worth an error.
   const url = server.includes('://') ? server : `ws://${server}`;
+  // Loaded here, so that help and mistakes need not wait for it.
+  const { connect } = await import('../../client/index.ts');
   const client = await connect(url, { clientId: 'burrow-cli' });
   try {
     return await run(client);

@@ -16,7 +16,6 @@ import {
   isControl,
   isTransactional,
 } from '../records/batch-header.ts';
-import { decodeRecords, openRecords } from '../records/batch-iterator.ts';
 import { EXIT_FAILED } from './exit-codes.ts';
 import { LineWriter } from './line-writer.ts';
 import { formatRecord, isoTime } from './record-output.ts';
@@ -105,6 +104,8 @@ async function dump(folder: string, { json = false, records = false }: DumpFlags
 }
 
 async function addRecords(writer: LineWriter, { bytes, at }: StoredBatch, json: boolean): Promise<void> {
+  // With all codecs; only --records needs them.
+  const { decodeRecords, openRecords } = await import('../records/batch-iterator.ts');
   const opened = await openRecords(bytes, at, DECOMPRESSED_BYTES_MAX);
   for (const { offset, timestampMs, key, value, headers } of decodeRecords(bytes, at, opened)) {
     const record = { topic: undefined, partition: undefined, offset, timestampMs, key, value, headers };

@@ -13,6 +13,7 @@ export function createLogger({ logLevel, logFormat }: Pick<Settings, 'logLevel' 
     ? PinoPretty({
         destination: STANDARD_ERROR,
         sync: true,
+        singleLine: true,
         colorize: terminal && process.env['NO_COLOR'] === undefined,
         ignore: 'pid,hostname',
         translateTime: 'SYS:HH:MM:ss.l',

@@ -1,12 +1,12 @@
 /** `burrow start`: a broker in this process, until a signal stops it. */
 import path from 'node:path';
 import { type Command, Option } from 'commander';
-import { type Broker, startBroker } from '../../broker/index.ts';
+import type { Broker } from '../../broker/index.ts';
 import { environmentName, OPTION_TABLE, type OptionName, type OptionRow, type Settings } from '../../broker/options.ts';
 import { displayValue, type ResolvedOptions, resolveOptions } from '../../broker/resolve-options.ts';
+import { BurrowError } from '../errors/burrow-error.ts';
 import { readConfigFile } from './config-file.ts';
 import { EXIT_FAILED } from './exit-codes.ts';
-import { createLogger } from './logger.ts';
 import { onStopSignal } from './stop-signals.ts';
 import { packageVersion } from './version.ts';
 
@@ -82,6 +82,9 @@ function configLine(name: string, value: string): string {
 }
 
 async function run({ settings, warnings }: ResolvedOptions): Promise<void> {
+  // Loaded here: the other commands need none of it and should answer at once.
+  const { createLogger } = await import('./logger.ts');
+  const { startBroker } = await import('../../broker/index.ts');
   const logger = createLogger(settings);
   for (const warning of warnings) logger.warn(warning);
   const stopping = onStopSignal();
@@ -91,7 +94,9 @@ async function run({ settings, warnings }: ResolvedOptions): Promise<void> {
     ? `${JSON.stringify({ ready: true, ports: broker.ports, pid: process.pid })}\n`
     : banner(broker, settings);
   process.stdout.write(ready);
-  const signal = await stopping;
+  const signal = await Promise.race([stopping, broker.stopped]);
+  // Not a signal: the broker had to stop by itself, and has said why in its log.
+  if (typeof signal !== 'string') throw signal ?? new BurrowError('INTERNAL_ERROR', 'The broker stopped by itself.');
   logger.info({ signal }, 'stopping');
   const deadline = setTimeout(() => {
     logger.error({ timeoutMs: STOP_TIMEOUT_MS }, 'could not stop in time; what was acknowledged is safe');

@@ -44,7 +44,7 @@ export async function listSegments(folder: string): Promise<string[]> {
   if (segments.length > 0) return segments.map((name) => path.join(folder, name));
   throw new BurrowError(
     'INVALID_ARGUMENT',
-    `${folder} has no segment files (*${LOG_SUFFIX}). Name the folder of a partition, such as DATA-DIR/topics/orders-0.`,
+    `${folder} has no segment files (*${LOG_SUFFIX}). Name the folder of a partition, such as DATA-DIR/topics/orders-0; a broker that runs may still hold the records in its journal.`,
   );
 }
 

@@ -10,7 +10,7 @@ import { BurrowError } from '../../src/errors/burrow-error.ts';
 describe('totals', () => {
   test('are records, bytes, time and rates', () => {
     expect(describeTotals({ records: 20_000, bytes: 2_300_000, seconds: 0.5 })).toBe(
-      '20,000 records, 2300.0 kB in 0.50 s: 40,000 records/s, 4600.0 kB/s',
+      '20,000 records, 2.3 MB in 0.50 s: 40,000 records/s, 4.6 MB/s',
     );
     expect(describeTotals({ records: 1, bytes: 5, seconds: 0 })).toMatch(/^1 record, 5 B in 0\.00 s: 1,000 records\/s/);
     expect(count(1234, 'record')).toBe('1,234 records');
