@@ -180,10 +180,10 @@ export class Sender {
     if (batch === undefined || !batch.isReady) return;
     const nodeId = this.#options.transport.leaderOf(queue.topic, queue.partition);
     if (nodeId === undefined) {
-      this.#delay(queue, 0, nowMs);
-      this.#refresh(queue.topic);
+      void this.#findLeader(queue, nowMs);
       return;
     }
+    queue.leaderFailures = 0;
     queue.waiting.splice(queue.waiting.indexOf(batch), 1);
     queue.inFlight.add(batch);
     if (queue.idempotence !== undefined && batch.baseSequence < 0) queue.idempotence.assign(batch);
@@ -226,6 +226,21 @@ export class Sender {
       queue.awaitingIdentity = false;
       this.requestDrain();
     }
+  }
+
+  /** Asks for metadata, with growing delays; gives up what waits if the topic turns out to be gone. */
+  async #findLeader(queue: PartitionQueue, nowMs: number): Promise<void> {
+    this.#delay(queue, queue.leaderFailures, nowMs);
+    queue.leaderFailures += 1;
+    try {
+      await this.#options.transport.refreshMetadata(queue.topic);
+    } catch (thrown) {
+      const error = toBurrowError(thrown);
+      if (error.code === 'UNKNOWN_TOPIC_OR_PARTITION' && queue.leaderFailures > UNKNOWN_TOPIC_RETRIES) {
+        for (const batch of queue.takeWaiting()) this.#giveUp(queue, batch, error);
+      }
+    }
+    this.requestDrain();
   }
 
   /** Cuts what goes to one node into requests. */
