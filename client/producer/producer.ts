@@ -5,6 +5,7 @@
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import { Partitioner, type PartitionFunction } from '../../src/partitioner.ts';
 import { BatchBuilder, recordBytesMax } from '../../src/records/batch-builder.ts';
+import { decodeRecords, openRecords } from '../../src/records/batch-iterator.ts';
 import type { ClientClock, ClientTimer } from '../clock.ts';
 import type { TopicMetadata } from '../metadata.ts';
 import { checkTopicName, integerOption } from '../options.ts';
@@ -44,6 +45,8 @@ interface TopicState<K, V> {
   readonly line: WaitingLine<K, V>;
   loading: boolean;
   readonly partitioner: Partitioner;
+  /** What the topic has been seen to refuse, halved; infinite until then. */
+  batchBytesMax: number;
 }
 
 export class Producer<K = Uint8Array, V = Uint8Array> {
@@ -95,6 +98,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
       },
       closeOpenBatch: (queue) => this.#closeOpenBatch(queue),
       finishBytes: (batch) => batch.finishBytes(),
+      fillHalves: (batch, halves) => this.#fillHalves(batch, halves),
       onSettled: (batch) => this.#onSettled(batch),
     });
   }
@@ -211,6 +215,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
         queues: [],
         line: new WaitingLine(),
         loading: false,
+        batchBytesMax: Number.POSITIVE_INFINITY,
         partitioner: new Partitioner({
           topic: record.topic,
           partitionFunction: this.#choosePartition,
@@ -282,7 +287,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     this.#learnPartitionCount(topic);
     const createdAtMs = this.#clock.monotonic();
     const deadlineMs = createdAtMs + this.#options.deliveryTimeoutMs;
-    const batchBytes = Math.min(this.#options.batchBytes, this.#host.batchBytesMax);
+    const batchBytes = Math.min(this.#options.batchBytes, this.#host.batchBytesMax, topic.batchBytesMax);
     // As much as the last one took, and a little more: the buffer then seldom has to grow.
     const bytesInitial = Math.min(batchBytes, Math.ceil(queue.lastBatchBytes * 1.25));
     const builder = new BatchBuilder({ batchBytesMax: batchBytes, bytesInitial });
@@ -304,6 +309,17 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
       () => this.#sender.wake(queue),
       (error) => this.#sender.abandon(batch, toBurrowError(error)),
     );
+  }
+
+  async #fillHalves(batch: ProducerBatch, halves: readonly [ProducerBatch, ProducerBatch]): Promise<void> {
+    const bytes = batch.bytes!;
+    // Whatever made the topic refuse this batch would make it refuse the next: smaller ones from now on.
+    const topic = this.#topics.get(batch.topic);
+    if (topic !== undefined) topic.batchBytesMax = Math.min(topic.batchBytesMax, Math.ceil(bytes.byteLength / 2));
+    const records = decodeRecords(bytes, 0, await openRecords(bytes, 0, Number.MAX_SAFE_INTEGER));
+    const [first, second] = halves;
+    await first.fill(records.slice(0, first.recordCount), this.#options.compression);
+    await second.fill(records.slice(first.recordCount), this.#options.compression);
   }
 
   #onSettled(batch: ProducerBatch): void {

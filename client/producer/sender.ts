@@ -50,6 +50,8 @@ export interface SenderOptions {
   closeOpenBatch(queue: PartitionQueue): void;
   /** Makes the batch's bytes with its producer id, epoch and sequence as they are now. */
   finishBytes(batch: ProducerBatch): void;
+  /** Divides the records of a batch that was too large among two batches. */
+  fillHalves(batch: ProducerBatch, halves: readonly [ProducerBatch, ProducerBatch]): Promise<void>;
   /** The batch no longer counts against the buffer. */
   onSettled(batch: ProducerBatch): void;
 }
@@ -296,6 +298,11 @@ export class Sender {
     // It expired while in flight: its sequence is given up already.
     if (batch.settled) return;
     const { queue } = batch;
+    // Its parts would not be recognised if an earlier attempt was stored, before the limit of the topic was lowered.
+    if (error.code === 'RECORD_TOO_LARGE' && batch.recordCount > 1 && !batch.outcomeUnknown) {
+      void this.#split(queue, batch);
+      return;
+    }
     const nowMs = this.#clock.monotonic();
     if (queue.idempotence !== undefined && SEQUENCE_REFUSED.has(error.code)) {
       if (queue.idempotence.onSequenceRefused(batch, error.code) === 'fail') {
@@ -313,6 +320,20 @@ export class Sender {
     batch.lastError = error;
     queue.returnToWaiting(batch);
     this.#delay(queue, batch.attempts - 1, nowMs);
+  }
+
+  /** Sends the records of a batch that is larger than its topic allows in two smaller ones, in the same place. */
+  async #split(queue: PartitionQueue, batch: ProducerBatch): Promise<void> {
+    const halves = batch.split();
+    queue.idempotence?.onSplit(batch, halves);
+    // They take their place at once, and keep what follows waiting until they have their bytes.
+    for (const half of halves) queue.returnToWaiting(half);
+    try {
+      await this.#options.fillHalves(batch, halves);
+      this.wake(queue);
+    } catch (error) {
+      for (const half of halves) this.abandon(half, toBurrowError(error));
+    }
   }
 
   /** Fails batches whose delivery timeout is over, wherever they are. */

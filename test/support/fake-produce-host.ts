@@ -20,8 +20,11 @@ import {
 import { decodeRecords, openRecordsSync } from '../../src/records/batch-iterator.ts';
 import { checkBatch } from '../../src/records/check-batch.ts';
 
-/** `ok`: stored and answered. A code: refused with it. `hold`: stored, answered when the test says so. */
-export type Fate = 'ok' | 'lost before' | 'lost after' | 'hold' | ErrorName;
+/**
+ * `ok`: stored and answered. A code: refused with it. `hold`: stored, answered when the test says so. `too large`: batches of
+ * more than one record are refused with RECORD_TOO_LARGE.
+ */
+export type Fate = 'ok' | 'too large' | 'lost before' | 'lost after' | 'hold' | ErrorName;
 
 interface ProducerEntry {
   epoch: number;
@@ -56,6 +59,8 @@ export class FakeProduceHost implements ProducerHost {
   nextProducerId = 1000;
   frameBytesMax = 64 * 1024 * 1024;
   batchBytesMax = 1024 * 1024;
+  /** As a topic's max.message.bytes. */
+  topicBatchBytesMax = 1024 * 1024;
 
   constructor(clock: ClientClock, topics: Record<string, number> = { events: 1 }) {
     this.clock = clock;
@@ -115,10 +120,14 @@ export class FakeProduceHost implements ProducerHost {
     this.inFlightMost = Math.max(this.inFlightMost, this.inFlight);
     try {
       if (fate === 'lost before') throw new BurrowError('CONNECTION_LOST');
-      if (fate !== 'ok' && fate !== 'lost after' && fate !== 'hold') {
+      if (fate !== 'ok' && fate !== 'lost after' && fate !== 'hold' && fate !== 'too large') {
         return batches.map(() => failed(new BurrowError(fate)));
       }
-      const results = batches.map((batch) => this.#append(batch.topic, batch.partition, batch.bytes!));
+      const results = batches.map(({ topic, partition, bytes, recordCount }) =>
+        fate === 'too large' && recordCount > 1
+          ? failed(new BurrowError('RECORD_TOO_LARGE'))
+          : this.#append(topic, partition, bytes!),
+      );
       if (fate === 'lost after') throw new BurrowError('CONNECTION_LOST');
       // An answer never comes within the turn of its request.
       await new Promise<void>((resolve) => {
@@ -132,7 +141,11 @@ export class FakeProduceHost implements ProducerHost {
   }
 
   #append(topic: string, number: number, bytes: Uint8Array): ProduceResult {
-    checkBatch(bytes, 0, bytes.byteLength, { batchBytesMax: 1 << 30 });
+    try {
+      checkBatch(bytes, 0, bytes.byteLength, { batchBytesMax: this.topicBatchBytesMax });
+    } catch (error) {
+      return failed(error as BurrowError);
+    }
     const partition = this.partition(topic, number);
     const producerId = getProducerId(bytes, 0);
     const baseOffset = partition.values.length;
