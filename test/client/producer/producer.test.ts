@@ -275,6 +275,17 @@ test('what cannot be serialized fails with its topic and is not sent; what comes
   expect(host.partition('events').values).toEqual(['1']);
 });
 
+test('headers and timestamps of the wrong type are refused, and leave no trace', async () => {
+  const { host, producer } = setUp();
+  await producer.send(record('a'));
+  for (const more of [{ headers: { a: 1 } }, { headers: [[1, 'x']] }, { timestampMs: 1.5 }, { timestampMs: '1' }]) {
+    const { code } = await errorOf(producer.send(record('bad', more)));
+    expect(['INVALID_ARGUMENT', 'INVALID_TIMESTAMP']).toContain(code);
+  }
+  await producer.send(record('b', { headers: { a: 'x', b: null } }));
+  expect(host.partition('events').values).toEqual(['a', 'b']);
+});
+
 test('a partition that the topic does not have is refused', async () => {
   const { producer } = setUp({}, { events: 2 });
   expect((await errorOf(producer.send(record('a', { partition: 2 })))).code).toBe('INVALID_ARGUMENT');
