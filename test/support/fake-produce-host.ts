@@ -53,8 +53,6 @@ export class FakeProduceHost implements ProducerHost {
   /** Answers to held requests, in order. */
   readonly held: Array<() => void> = [];
   readonly topics = new Map<string, number>();
-  inFlight = 0;
-  inFlightMost = 0;
   refreshes = 0;
   nextProducerId = 1000;
   frameBytesMax = 64 * 1024 * 1024;
@@ -116,28 +114,22 @@ export class FakeProduceHost implements ProducerHost {
       })),
     });
     const fate = this.fates.shift() ?? 'ok';
-    this.inFlight += 1;
-    this.inFlightMost = Math.max(this.inFlightMost, this.inFlight);
-    try {
-      if (fate === 'lost before') throw new BurrowError('CONNECTION_LOST');
-      if (fate !== 'ok' && fate !== 'lost after' && fate !== 'hold' && fate !== 'too large') {
-        return batches.map(() => failed(new BurrowError(fate)));
-      }
-      const results = batches.map(({ topic, partition, bytes, recordCount }) =>
-        fate === 'too large' && recordCount > 1
-          ? failed(new BurrowError('RECORD_TOO_LARGE'))
-          : this.#append(topic, partition, bytes!),
-      );
-      if (fate === 'lost after') throw new BurrowError('CONNECTION_LOST');
-      // An answer never comes within the turn of its request.
-      await new Promise<void>((resolve) => {
-        if (fate === 'hold') this.held.push(resolve);
-        else setImmediate(resolve);
-      });
-      return results;
-    } finally {
-      this.inFlight -= 1;
+    if (fate === 'lost before') throw new BurrowError('CONNECTION_LOST');
+    if (fate !== 'ok' && fate !== 'lost after' && fate !== 'hold' && fate !== 'too large') {
+      return batches.map(() => failed(new BurrowError(fate)));
     }
+    const results = batches.map(({ topic, partition, bytes, recordCount }) =>
+      fate === 'too large' && recordCount > 1
+        ? failed(new BurrowError('RECORD_TOO_LARGE'))
+        : this.#append(topic, partition, bytes!),
+    );
+    if (fate === 'lost after') throw new BurrowError('CONNECTION_LOST');
+    // An answer never comes within the turn of its request.
+    await new Promise<void>((resolve) => {
+      if (fate === 'hold') this.held.push(resolve);
+      else setImmediate(resolve);
+    });
+    return results;
   }
 
   #append(topic: string, number: number, bytes: Uint8Array): ProduceResult {

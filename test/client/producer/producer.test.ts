@@ -317,13 +317,16 @@ test('acks, idempotence and numbers that make no sense are refused with the opti
 
 test('a producer that is not idempotent keeps one batch in flight and needs no producer id', async () => {
   const { host, producer } = setUp({ acks: 1 });
+  host.fates = ['hold'];
   const sent: Promise<unknown>[] = [];
   for (let index = 0; index < 10; index += 1) {
     sent.push(producer.send(record(`${index}`)));
-    await new Promise((resolve) => setImmediate(resolve));
+    await settle();
   }
+  expect(host.requests).toHaveLength(1);
+  host.held[0]!();
   await Promise.all(sent);
-  expect(host.inFlightMost).toBe(1);
+  expect(host.requests.map(({ batches }) => batches[0]!.count)).toEqual([1, 9]);
   expect(host.nextProducerId).toBe(1000);
 });
 
