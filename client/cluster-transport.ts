@@ -19,6 +19,8 @@ import {
   produceRequest,
 } from './requests.ts';
 
+const ACKS_TIMEOUT_SLACK_MS = 5000;
+
 /** What both need. */
 class Transport {
   protected readonly cluster: Cluster;
@@ -78,8 +80,8 @@ export class ProducerTransport extends Transport implements ProducerHost {
 
   produce(nodeId: number, acks: Acks, batches: readonly ProducerBatch[]): Promise<readonly ProduceResult[]> {
     const acksTimeoutMs = this.#acksTimeoutMs;
-    // The broker may take acksTimeoutMs on its own account.
-    const timeoutMs = this.requestTimeoutMs + acksTimeoutMs;
+    // The broker may take acksTimeoutMs on its own account; its answer that it did should still come through.
+    const timeoutMs = Math.max(this.requestTimeoutMs, acksTimeoutMs + ACKS_TIMEOUT_SLACK_MS);
     return produceRequest(this.cluster.node(nodeId), { acks, acksTimeoutMs, batches }, timeoutMs);
   }
 }

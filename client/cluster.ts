@@ -62,6 +62,10 @@ export class Cluster {
 
   /** A connection to any broker: for metadata and for what any broker can do. */
   any(): Connection {
+    if (this.#seed.session === undefined) {
+      // The broker whose address the user gave may be the one that is down.
+      for (const connection of this.#nodes.values()) if (connection.session !== undefined) return connection;
+    }
     return this.#seed;
   }
 

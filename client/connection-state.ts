@@ -7,8 +7,6 @@
  *                  |    v          v            |
  *                  └── waiting <────────────────┘         any ──> closed
  */
-import { type Backoff, backoffDelayMs } from './backoff.ts';
-
 export type ConnectionPhase =
   /** Nobody has asked for the connection yet. */
   | 'idle'
@@ -26,14 +24,12 @@ export type ConnectionPhase =
 export class ConnectionState {
   phase: ConnectionPhase = 'idle';
   readonly #addresses: readonly string[];
-  readonly #backoff: Backoff;
   #addressIndex = 0;
   /** Failed attempts since the connection was last ready. */
   failures = 0;
 
-  constructor(addresses: readonly string[], backoff: Backoff) {
+  constructor(addresses: readonly string[]) {
     this.#addresses = addresses;
-    this.#backoff = backoff;
   }
 
   /** The address of the current or next attempt. */
@@ -55,17 +51,15 @@ export class ConnectionState {
   }
 
   /**
-   * The socket failed or closed. Returns the delay before the next attempt, in milliseconds.
-   * The first pass over several addresses does not wait between them: one of them being down is no reason to be slow.
+   * The socket failed or closed. Returns after how many failed rounds over all addresses the next attempt comes, which tells how
+   * long to wait before it; undefined within a round: one address being down is no reason to be slow with the next.
    */
-  becomeWaiting(fraction: number): number {
-    const attempt = this.failures;
+  becomeWaiting(): number | undefined {
     this.failures += 1;
     this.phase = 'waiting';
-    const pass = Math.floor(attempt / this.#addresses.length);
     this.#addressIndex = (this.#addressIndex + 1) % this.#addresses.length;
-    const passIsOver = this.failures % this.#addresses.length === 0;
-    return passIsOver ? backoffDelayMs(this.#backoff, pass, fraction) : 0;
+    const rounds = this.failures / this.#addresses.length;
+    return Number.isInteger(rounds) ? rounds : undefined;
   }
 
   becomeClosed(): void {

@@ -11,7 +11,7 @@ import { BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
 import { decodeResponse, decodeServerFrame, encodeRequest } from '../src/protocol/frame.ts';
 import type { MessageName, RequestOf, ResponseOf } from '../src/protocol/messages.ts';
 import { GOING_AWAY_PUSH, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../src/protocol/version.ts';
-import type { Backoff } from './backoff.ts';
+import { type Backoff, backoffDelayMs } from './backoff.ts';
 import type { ClientClock, ClientTimer } from './clock.ts';
 import { ConnectionState } from './connection-state.ts';
 import type { OpenSocket, Socket } from './socket-types.ts';
@@ -79,7 +79,7 @@ export class Connection {
   constructor(addresses: readonly string[], options: ConnectionOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.#state = new ConnectionState(addresses, options.backoff);
+    this.#state = new ConnectionState(addresses);
   }
 
   /** What the broker said in its hello; undefined while there is no connection. */
@@ -357,14 +357,16 @@ export class Connection {
     this.#goingAway = false;
     this.#timer?.cancel();
     socket?.destroy();
-    const delayMs = this.#state.becomeWaiting(this.#clock.random());
+    const failedRounds = this.#state.becomeWaiting();
+    const delayMs =
+      failedRounds === undefined ? 0 : backoffDelayMs(this.#options.backoff, failedRounds - 1, this.#clock.random());
     this.#timer = this.#clock.schedule(delayMs, () => this.#connect());
     if (wasReady) {
       this.#failInFlight(
         new BurrowError('CONNECTION_LOST', `The connection to ${address} was lost (${reason}). The client reconnects.`),
       );
     } else {
-      this.#onAttemptFailed(refusal ?? unreachable(address, reason), delayMs > 0);
+      this.#onAttemptFailed(refusal ?? unreachable(address, reason), failedRounds !== undefined);
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { Packr } from 'msgpackr';
 import { BurrowError } from '../src/errors/burrow-error.ts';
+import { scanMessagePack } from './message-pack-scan.ts';
 
 export interface Serializer<T> {
   /** Must return bytes that nobody changes before the record is sent. */
@@ -50,18 +51,21 @@ export function jsonSerializer<T = unknown>(): Serializer<T> {
 }
 
 /**
- * MessagePack. No record extension: it would compile code from what a stranger wrote. Maps become plain objects;
- * a key `__proto__` is renamed by the decoder and never reaches a prototype.
+ * MessagePack, as the specification has it: no extension but timestamps (as Date). Maps become plain objects; a key `__proto__` is
+ * renamed by the decoder and never reaches a prototype. Refuses nesting beyond 128 levels.
  */
 export function messagePackSerializer<T = unknown>(): Serializer<T> {
-  const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false, copyBuffers: true });
+  const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false });
   return {
     serialize: (value) => {
       if (value === undefined) throw new TypeError('MessagePack has no form for undefined');
       // A copy: msgpackr packs into a shared slab, which one small retained view would keep alive.
       return new Uint8Array(packr.pack(value));
     },
-    deserialize: (bytes) => packr.unpack(bytes) as T,
+    deserialize: (bytes) => {
+      scanMessagePack(bytes);
+      return packr.unpack(bytes) as T;
+    },
   };
 }
 

@@ -17,7 +17,7 @@ import { openRecords, recordsSection } from '../../src/records/batch-iterator.ts
 import { scanBatch } from '../../src/records/check-batch.ts';
 import { RecordCursor } from '../../src/records/record-cursor.ts';
 import { batchBytesAt } from './batch-scan.ts';
-import { ConsumerRecord, type RecordSource } from './consumer-record.ts';
+import { ConsumerRecord, RecordSection, type RecordSource } from './consumer-record.ts';
 import type { FetchedChunk } from './partition-cursor.ts';
 
 export interface OpenerLimits {
@@ -75,7 +75,7 @@ function decode<K, V>(
   chunk: FetchedChunk,
   position: number,
   batchBytes: number,
-  section: Uint8Array,
+  recordBytes: Uint8Array,
   source: RecordSource<K, V>,
 ): OpenedBatch<K, V> {
   const { bytes, fromOffset } = chunk;
@@ -84,7 +84,8 @@ function decode<K, V>(
   const baseTimestamp = stamped ? getMaxTimestamp(bytes, position) : getBaseTimestamp(bytes, position);
   const recordsCount = getRecordsCount(bytes, position);
   const records: ConsumerRecord<K, V>[] = [];
-  const cursor = new RecordCursor(section);
+  const section = new RecordSection(source, recordBytes);
+  const cursor = new RecordCursor(recordBytes);
   let count = 0;
   // Per record.
   while (cursor.next()) {
@@ -93,7 +94,7 @@ function decode<K, V>(
     // A fetch may ask for an offset in the midst of a batch; the broker answers with the whole batch.
     if (offset < fromOffset) continue;
     records.push(
-      new ConsumerRecord(source, cursor, offset, stamped ? baseTimestamp : baseTimestamp + cursor.timestampDelta),
+      new ConsumerRecord(section, cursor, offset, stamped ? baseTimestamp : baseTimestamp + cursor.timestampDelta),
     );
   }
   if (!cursor.ok || count !== recordsCount) {

@@ -19,13 +19,32 @@ export interface RecordSource<K, V> {
   readonly valueSerializer: Deserializer<V> | undefined;
 }
 
+/** What all records of a batch share: their bytes, uncompressed, and where they come from. */
+export class RecordSection<K, V> {
+  readonly source: RecordSource<K, V>;
+  readonly bytes: Uint8Array;
+  // Asking a view for these two at every access of a value costs as much as making the value.
+  readonly memory: ArrayBufferLike;
+  readonly memoryPosition: number;
+
+  constructor(source: RecordSource<K, V>, bytes: Uint8Array) {
+    this.source = source;
+    this.bytes = bytes;
+    this.memory = bytes.buffer;
+    this.memoryPosition = bytes.byteOffset;
+  }
+
+  view(position: number, count: number): Uint8Array {
+    return new Uint8Array(this.memory, this.memoryPosition + position, count);
+  }
+}
+
 export class ConsumerRecord<K = Uint8Array, V = Uint8Array> {
   /** Place in the partition's log. */
   readonly offset: number;
   /** Milliseconds since the epoch: the producer's, or the broker's where the topic says LogAppendTime. -1 if there is none. */
   readonly timestampMs: number;
-  readonly #source: RecordSource<K, V>;
-  readonly #bytes: Uint8Array;
+  readonly #section: RecordSection<K, V>;
   readonly #keyPosition: number;
   readonly #keyBytes: number;
   readonly #valuePosition: number;
@@ -33,12 +52,11 @@ export class ConsumerRecord<K = Uint8Array, V = Uint8Array> {
   readonly #headersPosition: number;
   readonly #headersCount: number;
 
-  /** The record at which `cursor` stands. */
-  constructor(source: RecordSource<K, V>, cursor: RecordCursor, offset: number, timestampMs: number) {
+  /** The record at which `cursor` stands, which walks over the section's bytes. */
+  constructor(section: RecordSection<K, V>, cursor: RecordCursor, offset: number, timestampMs: number) {
     this.offset = offset;
     this.timestampMs = timestampMs;
-    this.#source = source;
-    this.#bytes = cursor.bytes;
+    this.#section = section;
     this.#keyPosition = cursor.keyPosition;
     this.#keyBytes = cursor.keyBytes;
     this.#valuePosition = cursor.valuePosition;
@@ -48,18 +66,18 @@ export class ConsumerRecord<K = Uint8Array, V = Uint8Array> {
   }
 
   get topic(): string {
-    return this.#source.topic;
+    return this.#section.source.topic;
   }
 
   get partition(): number {
-    return this.#source.partition;
+    return this.#section.source.partition;
   }
 
   /** Deserialized anew at each call. Throws SERIALIZATION_FAILED with topic, partition and offset in its fields. */
   get key(): K | null {
     const bytes = this.keyBytes;
     if (bytes === null) return null;
-    const { keySerializer, topic, partition } = this.#source;
+    const { keySerializer, topic, partition } = this.#section.source;
     if (keySerializer === undefined) return bytes as unknown as K;
     return deserializeField(keySerializer, bytes, 'key', topic, partition, this.offset);
   }
@@ -68,26 +86,25 @@ export class ConsumerRecord<K = Uint8Array, V = Uint8Array> {
   get value(): V | null {
     const bytes = this.valueBytes;
     if (bytes === null) return null;
-    const { valueSerializer, topic, partition } = this.#source;
+    const { valueSerializer, topic, partition } = this.#section.source;
     if (valueSerializer === undefined) return bytes as unknown as V;
     return deserializeField(valueSerializer, bytes, 'value', topic, partition, this.offset);
   }
 
   /** The key as stored. */
   get keyBytes(): Uint8Array | null {
-    return this.#keyBytes < 0 ? null : this.#bytes.subarray(this.#keyPosition, this.#keyPosition + this.#keyBytes);
+    return this.#keyBytes < 0 ? null : this.#section.view(this.#keyPosition, this.#keyBytes);
   }
 
   /** The value as stored. */
   get valueBytes(): Uint8Array | null {
-    if (this.#valueBytes < 0) return null;
-    return this.#bytes.subarray(this.#valuePosition, this.#valuePosition + this.#valueBytes);
+    return this.#valueBytes < 0 ? null : this.#section.view(this.#valuePosition, this.#valueBytes);
   }
 
   /** In the order of the record; keys may repeat. Parsed anew at each call. */
   get headers(): readonly RecordHeader[] {
     if (this.#headersCount === 0) return NO_HEADERS;
-    const reader = new ByteReader(this.#bytes, this.#headersPosition);
+    const reader = new ByteReader(this.#section.bytes, this.#headersPosition);
     const headers: RecordHeader[] = [];
     for (let index = 0; index < this.#headersCount; index += 1) {
       const key = reader.string(reader.varint());

@@ -8,7 +8,6 @@ import { BurrowError, isBurrowError, toBurrowError } from '../../src/errors/burr
 import type { TopicMetadata } from '../metadata.ts';
 import { checkNonNegativeInteger, checkTopicName, integerOption } from '../options.ts';
 import type { Deserializer } from '../serializers.ts';
-import { isCompressed, type OpenedBatch, openBatch } from './batch-opener.ts';
 import {
   type Assignment,
   type ConsumerOptions,
@@ -18,8 +17,9 @@ import {
   resolveConsumerOptions,
 } from './consumer-options.ts';
 import type { ConsumerBatch, ConsumerRecord } from './consumer-record.ts';
+import { Delivery } from './delivery.ts';
 import { Fetcher, type FetchTransport } from './fetcher.ts';
-import { type FetchedChunk, PartitionCursor } from './partition-cursor.ts';
+import { PartitionCursor } from './partition-cursor.ts';
 
 /** What a consumer needs of the client that it belongs to. */
 export interface ConsumerHost extends FetchTransport {
@@ -48,9 +48,8 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   readonly #valueDeserializer: Deserializer<V> | undefined;
   readonly #fetcher: Fetcher;
   readonly #onClosed: () => void;
-  #cursors: Array<PartitionCursor<K, V>> = [];
-  /** The cursor to serve first: moves on with every delivery, so that no partition starves. */
-  #turn = 0;
+  readonly #delivery: Delivery<K, V>;
+  #cursors: ReadonlyArray<PartitionCursor<K, V>> = [];
   /** Set while an assign() looks up topics: others and poll wait for it. Never rejects. */
   #assigning: Promise<void> | undefined;
   /** Why the assignment given to the constructor failed; for the next poll. */
@@ -72,6 +71,11 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       ...this.#options,
       transport: host,
       onBuffered: () => this.#onBuffered(),
+    });
+    this.#delivery = new Delivery({
+      ...this.#options,
+      onRoom: () => this.#fetcher.requestDrive(),
+      onOpened: () => this.#onBuffered(),
     });
     if (options.assignment !== undefined) {
       this.assign(options.assignment).catch((error) => {
@@ -133,7 +137,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
         if (cursor === undefined) return records;
         // Somebody may have seeked since it was chosen.
         if (cursor.opened === undefined) continue;
-        this.#take(cursor, maxRecords - records.length, records);
+        this.#delivery.take(cursor, maxRecords - records.length, records);
         if (records.length >= maxRecords) return records;
       }
     });
@@ -164,7 +168,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
         cursor.position = record.offset + 1;
         yield record;
       }
-      if (cursor.opened === opened && opened.index >= opened.records.length) this.#finish(cursor);
+      if (cursor.opened === opened && opened.index >= opened.records.length) this.#delivery.finish(cursor);
     }
   }
 
@@ -268,6 +272,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
     }
     for (const [key, cursor] of before) if (!after.has(key)) cursor.removed = true;
     this.#cursors = [...after.values()];
+    this.#delivery.cursors = this.#cursors;
     this.#fetcher.setCursors(this.#cursors);
     this.#onBuffered();
   }
@@ -292,23 +297,13 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
         this.#assignError = undefined;
         throw error;
       }
-      const count = this.#cursors.length;
-      for (let index = 0; index < count; index += 1) {
-        const place = (this.#turn + index) % count;
-        const cursor = this.#cursors[place]!;
-        if (cursor.paused) continue;
-        const error = this.#prepare(cursor);
-        if (error !== undefined) {
-          // What was taken before the error is delivered first; the error comes with the next call.
-          if (haveSome) return undefined;
-          cursor.removeFirst();
-          this.#fetcher.requestDrive();
-          throw error;
-        }
-        if (cursor.opened !== undefined) {
-          this.#turn = place + 1;
-          return cursor;
-        }
+      const next = this.#delivery.next();
+      if (next instanceof PartitionCursor) return next;
+      if (next !== undefined) {
+        // What was taken before the error is delivered first; the error comes with the next call.
+        if (haveSome) return undefined;
+        this.#delivery.dismiss(next);
+        throw next;
       }
       if (haveSome) return undefined;
       const leftMs = giveUpAtMs - this.#host.clock.monotonic();
@@ -326,86 +321,10 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       const { topic, partition, highWatermark, opened } = cursor;
       // Somebody may have seeked since it was chosen.
       if (opened === undefined) continue;
-      this.#finish(cursor);
+      this.#delivery.finish(cursor);
       const records = opened.index === 0 ? opened.records : opened.records.slice(opened.index);
       return { topic, partition, records, nextOffset: opened.nextOffset, highWatermark };
     }
-  }
-
-  /** Moves up to `count` records over. Per record. */
-  #take(cursor: PartitionCursor<K, V>, count: number, into: ConsumerRecord<K, V>[]): void {
-    const opened = cursor.opened!;
-    const end = Math.min(opened.records.length, opened.index + count);
-    for (let index = opened.index; index < end; index += 1) into.push(opened.records[index]!);
-    opened.index = end;
-    if (end === opened.records.length) this.#finish(cursor);
-    else cursor.position = opened.records[end - 1]!.offset + 1;
-  }
-
-  #finish(cursor: PartitionCursor<K, V>): void {
-    cursor.finishOpened(cursor.opened!);
-    // What must be decompressed is, while the user works on this batch.
-    const next = cursor.buffered[0];
-    if (next !== undefined && !isBurrowError(next) && isCompressed(next)) this.#prepare(cursor);
-    this.#fetcher.requestDrive();
-  }
-
-  /** Opens the partition's next batch that has records. Returns the error that stands in their place. */
-  #prepare(cursor: PartitionCursor<K, V>): BurrowError | undefined {
-    while (cursor.opened === undefined) {
-      const first = cursor.buffered[0];
-      if (first === undefined || cursor.opening !== undefined) return undefined;
-      if (isBurrowError(first)) return first;
-      try {
-        const opened = openBatch(first as FetchedChunk, cursor.source, this.#options);
-        if (opened instanceof Promise) {
-          this.#awaitOpening(cursor, opened);
-          return undefined;
-        }
-        cursor.opened = opened;
-      } catch (error) {
-        return this.#failOpening(cursor, error);
-      }
-      this.#skipIfEmpty(cursor);
-    }
-    return undefined;
-  }
-
-  #awaitOpening(cursor: PartitionCursor<K, V>, opened: Promise<OpenedBatch<K, V>>): void {
-    const { generation } = cursor;
-    const settle = (use: () => void) => {
-      // A seek made it meaningless.
-      if (cursor.generation !== generation || cursor.removed) return;
-      cursor.opening = undefined;
-      use();
-      this.#onBuffered();
-    };
-    cursor.opening = opened.then(
-      (batch) =>
-        settle(() => {
-          cursor.opened = batch;
-          this.#skipIfEmpty(cursor);
-        }),
-      (error) => settle(() => void this.#failOpening(cursor, error)),
-    );
-  }
-
-  #skipIfEmpty(cursor: PartitionCursor<K, V>): void {
-    if (cursor.opened !== undefined && cursor.opened.records.length === 0) {
-      cursor.finishOpened(cursor.opened);
-      this.#fetcher.requestDrive();
-    }
-  }
-
-  #failOpening(cursor: PartitionCursor<K, V>, thrown: unknown): BurrowError {
-    const error = toBurrowError(thrown);
-    const { topic, partition, position } = cursor;
-    const placed = new BurrowError(error.code, `${topic}-${partition} at offset ${position}: ${error.message}`, {
-      cause: error,
-      fields: { ...error.fields, topic, partition, offset: position ?? -1 },
-    });
-    cursor.failAtPosition(placed);
-    return placed;
   }
 
   #onBuffered(): void {
@@ -453,7 +372,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
     return cursor;
   }
 
-  #select(topic: string | undefined, partition: number | undefined): PartitionCursor<K, V>[] {
+  #select(topic: string | undefined, partition: number | undefined): ReadonlyArray<PartitionCursor<K, V>> {
     if (topic !== undefined && partition !== undefined) return [this.#cursorOf(topic, partition)];
     return topic === undefined ? this.#cursors : this.#cursors.filter((cursor) => cursor.topic === topic);
   }

@@ -132,13 +132,14 @@ export class Fetcher {
     const count = this.#cursors.length;
     for (let index = 0; index < count; index += 1) {
       const cursor = this.#cursors[(this.#rotation + index) % count]!;
-      bufferedBytes += cursor.bufferedBytes;
+      // What a paused partition has kept must not keep the others from being fetched.
+      if (!cursor.paused) bufferedBytes += cursor.bufferedBytes;
       if (cursor.mutedUntilMs > nowMs) {
         dueMs = Math.min(dueMs, cursor.mutedUntilMs);
         continue;
       }
       const wantsLookUp = cursor.startPoint !== undefined && !cursor.lookingUp && !cursor.removed;
-      if (!wantsLookUp && !cursor.isFetchable(nowMs, this.#options.prefetchBytesMax)) continue;
+      if (!wantsLookUp && !cursor.isFetchable(nowMs)) continue;
       const nodeId = this.#transport.leaderOf(cursor.topic, cursor.partition);
       if (nodeId === undefined) {
         void this.#findLeader(cursor);

@@ -62,14 +62,9 @@ export class PartitionCursor<K = unknown, V = unknown> {
   }
 
   /** Whether the broker may be asked for records from {@link fetchOffset}. */
-  isFetchable(nowMs: number, bufferedBytesMax: number): boolean {
+  isFetchable(nowMs: number): boolean {
     return (
-      this.fetchOffset !== undefined &&
-      !this.paused &&
-      !this.halted &&
-      !this.removed &&
-      this.mutedUntilMs <= nowMs &&
-      this.bufferedBytes < bufferedBytesMax
+      this.fetchOffset !== undefined && !this.paused && !this.halted && !this.removed && this.mutedUntilMs <= nowMs
     );
   }
 

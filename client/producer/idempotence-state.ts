@@ -78,9 +78,14 @@ export class IdempotenceState {
     return first === undefined || this.#nextPlace - first.place < UNRESOLVED_BATCHES_MAX;
   }
 
-  /** Whether a batch that has its sequence may be sent again now. During a reset only those whose outcome is open. */
+  /**
+   * Whether a batch that has its sequence may be sent (again) now. During a reset only those whose outcome is open; and none
+   * that would make the broker forget the first unresolved one, which only a split can bring about.
+   */
   canResend(batch: SequencedBatch): boolean {
-    return !this.resetting || batch.outcomeUnknown;
+    if (this.resetting) return batch.outcomeUnknown;
+    const first = this.unresolved[0];
+    return first === undefined || batch.place - first.place < UNRESOLVED_BATCHES_MAX;
   }
 
   assign(batch: SequencedBatch): void {
@@ -116,6 +121,27 @@ export class IdempotenceState {
       this.nextSequence = batch.baseSequence;
       this.#gapBeforeNext = batch.afterGap;
     }
+  }
+
+  /** The broker refused the batch as too large: the parts take its place and share its sequences. */
+  onSplit(batch: SequencedBatch, parts: readonly SequencedBatch[]): void {
+    const index = this.unresolved.indexOf(batch);
+    if (index < 0) return;
+    let { baseSequence, place, afterGap } = batch;
+    for (const part of parts) {
+      part.producerId = batch.producerId;
+      part.producerEpoch = batch.producerEpoch;
+      part.baseSequence = baseSequence;
+      part.place = place;
+      part.afterGap = afterGap;
+      baseSequence = addToSequence(baseSequence, part.recordCount);
+      place += 1;
+      afterGap = false;
+    }
+    this.unresolved.splice(index, 1, ...parts);
+    const added = parts.length - 1;
+    for (const later of this.unresolved.slice(index + parts.length)) later.place += added;
+    this.#nextPlace += added;
   }
 
   /** Judges an answer of OUT_OF_ORDER_SEQUENCE, UNKNOWN_PRODUCER_ID or INVALID_PRODUCER_EPOCH. */

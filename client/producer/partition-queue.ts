@@ -24,6 +24,8 @@ export class PartitionQueue {
   awaitingIdentity: boolean = false;
   /** Failed requests for a producer id since the last that worked. */
   identityFailures = 0;
+  /** Failed looks for a leader since the last that worked. */
+  leaderFailures = 0;
   /** Size of the last closed batch: what the next one will need. */
   lastBatchBytes = 1024;
   /** Ordinal of the next batch. */

@@ -5,7 +5,7 @@
 
 import { writeInt16, writeInt32, writeInt64 } from '../../src/bytes/big-endian.ts';
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
-import type { BatchBuilder } from '../../src/records/batch-builder.ts';
+import { BatchBuilder } from '../../src/records/batch-builder.ts';
 import {
   BASE_SEQUENCE_POSITION,
   type Codec,
@@ -17,6 +17,7 @@ import {
   PRODUCER_EPOCH_POSITION,
   PRODUCER_ID_POSITION,
 } from '../../src/records/batch-header.ts';
+import type { LogRecord } from '../../src/records/log-record.ts';
 import type { SequencedBatch } from './idempotence-state.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 
@@ -48,6 +49,8 @@ export interface BatchWatcher {
     outcome: BatchOutcome | undefined,
     error: BurrowError | undefined,
   ): void;
+  /** There will be one more call: the batch was split within a run. */
+  onRunAdded(): void;
 }
 
 type Resolve = (metadata: RecordMetadata) => void;
@@ -57,8 +60,9 @@ export class ProducerBatch implements SequencedBatch {
   readonly queue: PartitionQueue;
   readonly topic: string;
   readonly partition: number;
-  /** Counts the batches of this queue, from 0. */
+  /** Counts the batches of this queue, from 0. The parts of a split batch share the room up to the next number. */
   readonly ordinal: number;
+  #ordinalRoom = 1;
   /** Monotonic milliseconds. */
   readonly createdAtMs: number;
   /** Monotonic milliseconds; given up if not acknowledged by then. */
@@ -103,7 +107,7 @@ export class ProducerBatch implements SequencedBatch {
     queue: PartitionQueue,
     ordinal: number,
     times: { createdAtMs: number; deadlineMs: number },
-    builder: BatchBuilder,
+    builder: BatchBuilder | undefined,
   ) {
     this.queue = queue;
     this.topic = queue.topic;
@@ -144,6 +148,64 @@ export class ProducerBatch implements SequencedBatch {
     if (isStamped) return;
     this.bytes = this.attempts === 0 ? bytes : new Uint8Array(bytes);
     stampProducer(this.bytes, producerId, producerEpoch, baseSequence);
+  }
+
+  /**
+   * Two halves in this batch's place, still without bytes. Everybody who waits for this batch waits for its halves instead; it is
+   * settled. Not on the fast path: brokers refuse batches only where a topic's max.message.bytes is small.
+   */
+  split(): [ProducerBatch, ProducerBatch] {
+    const middle = Math.ceil(this.recordCount / 2);
+    const room = this.#ordinalRoom / 2;
+    const halves: [ProducerBatch, ProducerBatch] = [
+      new ProducerBatch(this.queue, this.ordinal, this, undefined),
+      new ProducerBatch(this.queue, this.ordinal + room, this, undefined),
+    ];
+    halves.forEach((half, which) => {
+      const from = which === 0 ? 0 : middle;
+      const to = which === 0 ? middle : this.recordCount;
+      half.#ordinalRoom = room;
+      half.recordCount = to - from;
+      // Bytes are told apart once they are made; together they count what they counted before.
+      half.accountedBytes = which === 0 ? this.accountedBytes : 0;
+      this.#moveWaiters(half, from, to);
+    });
+    this.settled = true;
+    this.#release();
+    return halves;
+  }
+
+  #moveWaiters(half: ProducerBatch, from: number, to: number): void {
+    for (let index = 0; index < this.#resolves.length; index += 1) {
+      const recordIndex = this.#recordIndexes[index]!;
+      if (recordIndex < from || recordIndex >= to) continue;
+      half.#recordIndexes.push(recordIndex - from);
+      half.#timestamps.push(this.#timestamps[index]!);
+      half.#resolves.push(this.#resolves[index]!);
+      half.#rejects.push(this.#rejects[index]!);
+    }
+    for (let index = 0; index < this.#watchers.length; index += 1) {
+      const watcher = this.#watchers[index]!;
+      const first = this.#watchedFirst[index]!;
+      const count = this.#watchedCount[index]!;
+      const partFirst = Math.max(first, from);
+      const partCount = Math.min(first + count, to) - partFirst;
+      // A run of no records watches the batch as a whole.
+      if (count > 0 && partCount <= 0) continue;
+      half.#watchers.push(watcher);
+      half.#watchedFirst.push(count === 0 ? 0 : partFirst - from);
+      half.#watchedCount.push(count === 0 ? 0 : partCount);
+      const isSecond = from > 0 && (count === 0 || first < from);
+      if (isSecond) watcher.onRunAdded();
+    }
+  }
+
+  /** Closed from the start, with records of a batch that was split. */
+  async fill(records: readonly LogRecord[], codec: Codec): Promise<void> {
+    const builder = new BatchBuilder();
+    for (const { timestampMs, key, value, headers } of records) builder.append(timestampMs, key, value, headers);
+    this.builder = builder;
+    await this.close(codec);
   }
 
   /** The promise of the record that was added last. */

@@ -36,7 +36,7 @@ export interface ProducerOptions<K = Uint8Array, V = Uint8Array> {
    * Needs `acks: 'all'`. Default: true with `acks: 'all'`, else false.
    */
   idempotent?: boolean;
-  /** A batch is closed when it reaches this many bytes. A larger record gets a batch of its own. Default 256 KiB. */
+  /** A batch is closed when it reaches this many bytes. A larger record gets a batch of its own. Default 512 KiB. */
   batchBytes?: number;
   /**
    * How long a batch that is not full waits for more records, in milliseconds. Default 0: what is sent in one turn of the event
@@ -104,7 +104,7 @@ export function resolveProducerOptions<K, V>(options: ProducerOptions<K, V>): Re
   return {
     acks: acks === 'all' ? -1 : acks,
     idempotent,
-    batchBytes: integerOption('batchBytes', options.batchBytes, { fallback: 256 * KIB, min: 1, max: BATCH_BYTES_MAX }),
+    batchBytes: integerOption('batchBytes', options.batchBytes, { fallback: 512 * KIB, min: 1, max: BATCH_BYTES_MAX }),
     lingerMs: integerOption('lingerMs', options.lingerMs, { fallback: 0, min: 0 }),
     compression: choiceOption('compression', options.compression, CODECS, 'none'),
     requestBytesMax: integerOption('requestBytesMax', options.requestBytesMax, { fallback: MIB, min: 1 }),

@@ -5,10 +5,12 @@
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import { Partitioner, type PartitionFunction } from '../../src/partitioner.ts';
 import { BatchBuilder, recordBytesMax } from '../../src/records/batch-builder.ts';
+import { decodeRecords, openRecords } from '../../src/records/batch-iterator.ts';
 import type { ClientClock, ClientTimer } from '../clock.ts';
 import type { TopicMetadata } from '../metadata.ts';
 import { checkTopicName, integerOption } from '../options.ts';
 import { type Serializer, serializeField } from '../serializers.ts';
+import { BlockedLine, type BlockedSend, BlockedSends, type BlockedTopic } from './blocked-sends.ts';
 import { encodeHeaders } from './headers.ts';
 import type { ProducerIdentity } from './idempotence-state.ts';
 import { PartitionQueue } from './partition-queue.ts';
@@ -21,7 +23,6 @@ import {
   serializerOrBytes,
 } from './producer-options.ts';
 import { type ProduceTransport, REQUEST_ENVELOPE_BYTES, Sender } from './sender.ts';
-import { WaitingLine, type WaitingSend } from './waiting-sends.ts';
 import { FlushWatcher, type SendManyResult, SendManyWatcher } from './watchers.ts';
 
 /** What a producer needs of the client that it belongs to. */
@@ -35,15 +36,15 @@ export interface ProducerHost extends ProduceTransport {
   cachedTopic(name: string): TopicMetadata | undefined;
 }
 
-interface TopicState<K, V> {
-  readonly name: string;
+interface TopicState<K, V> extends BlockedTopic<K, V> {
   /** Undefined until a broker described the topic. */
   partitionCount: number | undefined;
   /** By partition; created when first used. */
   readonly queues: Array<PartitionQueue | undefined>;
-  readonly line: WaitingLine<K, V>;
   loading: boolean;
   readonly partitioner: Partitioner;
+  /** What the topic has been seen to refuse, halved; infinite until then. */
+  batchBytesMax: number;
 }
 
 export class Producer<K = Uint8Array, V = Uint8Array> {
@@ -61,9 +62,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
   #identity: ProducerIdentity | undefined;
   /** Bytes of records that await acknowledgment. Invariant: at most bufferBytes, or one record. */
   #bufferedBytes = 0;
-  /** Topics in whose line somebody waits. */
-  readonly #waitingTopics = new Set<TopicState<K, V>>();
-  #blockTimer: ClientTimer | undefined;
+  readonly #blocked: BlockedSends<K, V, TopicState<K, V>>;
   #closing: Promise<void> | undefined;
 
   /** Use `client.producer()`. */
@@ -75,6 +74,12 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     this.#valueSerializer = serializerOrBytes(options.valueSerializer);
     this.#choosePartition = options.partitioner;
     this.#onClosed = onClosed;
+    this.#blocked = new BlockedSends({
+      clock: host.clock,
+      maxBlockMs: this.#options.maxBlockMs,
+      tryAdd: (topic, record, nowMs) => this.#tryAdd(topic, record, nowMs),
+      describeBlock: (topic) => this.#describeBlock(topic),
+    });
     const { acks, idempotent, inFlightBatchesMax, requestBytesMax, lingerMs, retryBackoff } = this.#options;
     this.#sender = new Sender({
       acks,
@@ -95,6 +100,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
       },
       closeOpenBatch: (queue) => this.#closeOpenBatch(queue),
       finishBytes: (batch) => batch.finishBytes(),
+      fillHalves: (batch, halves) => this.#fillHalves(batch, halves),
       onSettled: (batch) => this.#onSettled(batch),
     });
   }
@@ -121,9 +127,10 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     }
     if (batch !== undefined) return batch.promiseOfLastRecord(record.timestampMs ?? nowMs);
     return new Promise((resolve, reject) => {
-      this.#wait(topic, [record], 0, undefined, resolve, (error) => {
+      const onEnd = (error: BurrowError | undefined) => {
         if (error !== undefined) reject(error);
-      });
+      };
+      this.#wait(topic, { records: [record], resolve, onEnd });
     });
   }
 
@@ -161,7 +168,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
   async flush(): Promise<void> {
     this.#sender.beginFlush();
     try {
-      await Promise.all([...this.#waitingTopics].map((topic) => this.#lineEmpty(topic)));
+      await this.#blocked.allServed();
       await new FlushWatcher(this.#sender.unsettledBatches()).done;
     } finally {
       this.#sender.endFlush();
@@ -193,8 +200,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     this.#lastTopic = undefined;
     this.#closing ??= Promise.resolve();
     const error = new BurrowError('CLIENT_CLOSED', 'The producer was closed.');
-    this.#blockTimer?.cancel();
-    for (const topic of this.#waitingTopics) this.#failLine(topic, error);
+    this.#blocked.close(error);
     this.#sender.close(error);
     this.#onClosed();
   }
@@ -209,8 +215,9 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
         name: record.topic,
         partitionCount: this.#host.cachedTopic(record.topic)?.partitions.length,
         queues: [],
-        line: new WaitingLine(),
+        line: new BlockedLine(),
         loading: false,
+        batchBytesMax: Number.POSITIVE_INFINITY,
         partitioner: new Partitioner({
           topic: record.topic,
           partitionFunction: this.#choosePartition,
@@ -282,7 +289,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     this.#learnPartitionCount(topic);
     const createdAtMs = this.#clock.monotonic();
     const deadlineMs = createdAtMs + this.#options.deliveryTimeoutMs;
-    const batchBytes = Math.min(this.#options.batchBytes, this.#host.batchBytesMax);
+    const batchBytes = Math.min(this.#options.batchBytes, this.#host.batchBytesMax, topic.batchBytesMax);
     // As much as the last one took, and a little more: the buffer then seldom has to grow.
     const bytesInitial = Math.min(batchBytes, Math.ceil(queue.lastBatchBytes * 1.25));
     const builder = new BatchBuilder({ batchBytesMax: batchBytes, bytesInitial });
@@ -306,9 +313,20 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     );
   }
 
+  async #fillHalves(batch: ProducerBatch, halves: readonly [ProducerBatch, ProducerBatch]): Promise<void> {
+    const bytes = batch.bytes!;
+    // Whatever made the topic refuse this batch would make it refuse the next: smaller ones from now on.
+    const topic = this.#topics.get(batch.topic);
+    if (topic !== undefined) topic.batchBytesMax = Math.min(topic.batchBytesMax, Math.ceil(bytes.byteLength / 2));
+    const records = decodeRecords(bytes, 0, await openRecords(bytes, 0, Number.MAX_SAFE_INTEGER));
+    const [first, second] = halves;
+    await first.fill(records.slice(0, first.recordCount), this.#options.compression);
+    await second.fill(records.slice(first.recordCount), this.#options.compression);
+  }
+
   #onSettled(batch: ProducerBatch): void {
     this.#bufferedBytes -= batch.accountedBytes;
-    if (this.#waitingTopics.size > 0) this.#advanceLines();
+    if (!this.#blocked.isEmpty) this.#blocked.advance();
   }
 
   /** One id serves all partitions; a partition that must replace its own gets another one for itself. */
@@ -318,21 +336,10 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     return identity;
   }
 
-  // What follows runs only while somebody waits.
-
-  #wait(
-    topic: TopicState<K, V>,
-    records: readonly ProducerRecord<K, V>[],
-    index: number,
-    watcher: SendManyWatcher | undefined,
-    resolve: WaitingSend<K, V>['resolve'],
-    onEnd: WaitingSend<K, V>['onEnd'],
-  ): void {
-    const sinceMs = this.#clock.monotonic();
-    topic.line.push({ records, index, watcher, resolve, onEnd, sinceMs, next: undefined });
-    this.#waitingTopics.add(topic);
+  /** Lines up a send whose record could not be added. */
+  #wait(topic: TopicState<K, V>, send: BlockedSend<K, V>): void {
+    this.#blocked.wait(topic, send);
     if (topic.partitionCount === undefined && !topic.loading) void this.#load(topic);
-    this.#armBlockTimer();
   }
 
   /** Lines up the records from `index`, each with its topic. */
@@ -353,7 +360,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     }
     for (const [topic, line] of byTopic) {
       watcher.addSource();
-      this.#wait(topic, line, 0, watcher, undefined, (error) => watcher.sourceEnded(error));
+      this.#wait(topic, { records: line, watcher, onEnd: (error) => watcher.sourceEnded(error) });
     }
     watcher.sourceEnded(failure);
   }
@@ -363,9 +370,9 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     try {
       const metadata = await this.#host.topic(topic.name, this.#options.maxBlockMs);
       topic.partitionCount = metadata.partitions.length;
-      this.#advanceLines();
+      this.#blocked.advance();
     } catch (error) {
-      this.#failLine(topic, toBurrowError(error));
+      this.#blocked.fail(topic, toBurrowError(error));
       // A name that leads nowhere is not remembered.
       this.#topics.delete(topic.name);
       if (this.#lastTopic === topic) this.#lastTopic = undefined;
@@ -374,88 +381,11 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     }
   }
 
-  /** Adds what has become possible to add. A topic that made progress goes to the end, so that none starves. */
-  #advanceLines(): void {
-    for (const topic of [...this.#waitingTopics]) {
-      this.#advanceLine(topic);
-      this.#waitingTopics.delete(topic);
-      if (topic.line.head !== undefined) this.#waitingTopics.add(topic);
-    }
-    this.#armBlockTimer();
-  }
-
-  #advanceLine(topic: TopicState<K, V>): void {
-    const { line } = topic;
-    const nowMs = this.#clock.now();
-    for (let waiting = line.head; waiting !== undefined; waiting = line.head) {
-      let failure: BurrowError | undefined;
-      while (waiting.index < waiting.records.length) {
-        const record = waiting.records[waiting.index]!;
-        let batch: ProducerBatch | undefined;
-        try {
-          batch = this.#tryAdd(topic, record, nowMs);
-        } catch (error) {
-          failure = toBurrowError(error);
-          break;
-        }
-        if (batch === undefined) return;
-        waiting.index += 1;
-        line.lastProgressMs = this.#clock.monotonic();
-        waiting.watcher?.onAppended(batch);
-        waiting.resolve?.(batch.promiseOfLastRecord(record.timestampMs ?? nowMs));
-      }
-      line.removeHead();
-      waiting.onEnd(failure);
-    }
-  }
-
-  #failLine(topic: TopicState<K, V>, error: BurrowError): void {
-    for (let waiting = topic.line.head; waiting !== undefined; waiting = topic.line.head) {
-      topic.line.removeHead();
-      waiting.onEnd(error);
-    }
-    this.#waitingTopics.delete(topic);
-  }
-
-  /** Resolves when everybody who waits in the topic's line now has been served or refused. */
-  #lineEmpty(topic: TopicState<K, V>): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wait(topic, [], 0, undefined, undefined, () => resolve());
-    });
-  }
-
-  #armBlockTimer(): void {
-    this.#blockTimer?.cancel();
-    this.#blockTimer = undefined;
-    let dueMs = Number.POSITIVE_INFINITY;
-    for (const topic of this.#waitingTopics) {
-      dueMs = Math.min(dueMs, topic.line.giveUpAtMs(this.#options.maxBlockMs));
-    }
-    if (dueMs === Number.POSITIVE_INFINITY) return;
-    this.#blockTimer = this.#clock.schedule(dueMs - this.#clock.monotonic(), () => this.#giveUpBlocked());
-  }
-
-  #giveUpBlocked(): void {
-    const nowMs = this.#clock.monotonic();
+  #describeBlock(topic: TopicState<K, V>): string {
     const { maxBlockMs, bufferBytes } = this.#options;
-    for (const topic of [...this.#waitingTopics]) {
-      const { line } = topic;
-      while (line.head !== undefined && line.giveUpAtMs(maxBlockMs) <= nowMs) {
-        const waiting = line.head;
-        line.removeHead();
-        waiting.onEnd(
-          new BurrowError(
-            'BUFFER_FULL',
-            topic.partitionCount === undefined
-              ? `Topic ${topic.name} was not described within maxBlockMs (${maxBlockMs} ms).`
-              : `The buffer of ${bufferBytes} bytes had no room within maxBlockMs (${maxBlockMs} ms).`,
-            { fields: { topic: topic.name } },
-          ),
-        );
-      }
-      if (line.head === undefined) this.#waitingTopics.delete(topic);
-    }
-    this.#armBlockTimer();
+    return topic.partitionCount === undefined
+      ? `Topic ${topic.name} was not described within maxBlockMs (${maxBlockMs} ms).`
+      : `The buffer of ${bufferBytes} bytes had no room within maxBlockMs (${maxBlockMs} ms).`;
   }
 }
 

@@ -50,6 +50,8 @@ export interface SenderOptions {
   closeOpenBatch(queue: PartitionQueue): void;
   /** Makes the batch's bytes with its producer id, epoch and sequence as they are now. */
   finishBytes(batch: ProducerBatch): void;
+  /** Divides the records of a batch that was too large among two batches. */
+  fillHalves(batch: ProducerBatch, halves: readonly [ProducerBatch, ProducerBatch]): Promise<void>;
   /** The batch no longer counts against the buffer. */
   onSettled(batch: ProducerBatch): void;
 }
@@ -180,10 +182,10 @@ export class Sender {
     if (batch === undefined || !batch.isReady) return;
     const nodeId = this.#options.transport.leaderOf(queue.topic, queue.partition);
     if (nodeId === undefined) {
-      this.#delay(queue, 0, nowMs);
-      this.#refresh(queue.topic);
+      void this.#findLeader(queue, nowMs);
       return;
     }
+    queue.leaderFailures = 0;
     queue.waiting.splice(queue.waiting.indexOf(batch), 1);
     queue.inFlight.add(batch);
     if (queue.idempotence !== undefined && batch.baseSequence < 0) queue.idempotence.assign(batch);
@@ -226,6 +228,21 @@ export class Sender {
       queue.awaitingIdentity = false;
       this.requestDrain();
     }
+  }
+
+  /** Asks for metadata, with growing delays; gives up what waits if the topic turns out to be gone. */
+  async #findLeader(queue: PartitionQueue, nowMs: number): Promise<void> {
+    this.#delay(queue, queue.leaderFailures, nowMs);
+    queue.leaderFailures += 1;
+    try {
+      await this.#options.transport.refreshMetadata(queue.topic);
+    } catch (thrown) {
+      const error = toBurrowError(thrown);
+      if (error.code === 'UNKNOWN_TOPIC_OR_PARTITION' && queue.leaderFailures > UNKNOWN_TOPIC_RETRIES) {
+        for (const batch of queue.takeWaiting()) this.#giveUp(queue, batch, error);
+      }
+    }
+    this.requestDrain();
   }
 
   /** Cuts what goes to one node into requests. */
@@ -281,6 +298,11 @@ export class Sender {
     // It expired while in flight: its sequence is given up already.
     if (batch.settled) return;
     const { queue } = batch;
+    // Its parts would not be recognised if an earlier attempt was stored, before the limit of the topic was lowered.
+    if (error.code === 'RECORD_TOO_LARGE' && batch.recordCount > 1 && !batch.outcomeUnknown) {
+      void this.#split(queue, batch);
+      return;
+    }
     const nowMs = this.#clock.monotonic();
     if (queue.idempotence !== undefined && SEQUENCE_REFUSED.has(error.code)) {
       if (queue.idempotence.onSequenceRefused(batch, error.code) === 'fail') {
@@ -298,6 +320,20 @@ export class Sender {
     batch.lastError = error;
     queue.returnToWaiting(batch);
     this.#delay(queue, batch.attempts - 1, nowMs);
+  }
+
+  /** Sends the records of a batch that is larger than its topic allows in two smaller ones, in the same place. */
+  async #split(queue: PartitionQueue, batch: ProducerBatch): Promise<void> {
+    const halves = batch.split();
+    queue.idempotence?.onSplit(batch, halves);
+    // They take their place at once, and keep what follows waiting until they have their bytes.
+    for (const half of halves) queue.returnToWaiting(half);
+    try {
+      await this.#options.fillHalves(batch, halves);
+      this.wake(queue);
+    } catch (error) {
+      for (const half of halves) this.abandon(half, toBurrowError(error));
+    }
   }
 
   /** Fails batches whose delivery timeout is over, wherever they are. */

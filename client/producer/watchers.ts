@@ -53,6 +53,10 @@ export class SendManyWatcher implements BatchWatcher {
     this.#maybeSettle();
   }
 
+  onRunAdded(): void {
+    this.#runsOutstanding += 1;
+  }
+
   onBatchSettled(
     batch: ProducerBatch,
     firstIndex: number,
@@ -93,6 +97,10 @@ export class FlushWatcher implements BatchWatcher {
       this.#outstanding += 1;
     }
     if (this.#outstanding === 0) this.#resolve();
+  }
+
+  onRunAdded(): void {
+    this.#outstanding += 1;
   }
 
   onBatchSettled(): void {

@@ -15,6 +15,7 @@ import { SUBPROTOCOL } from '../../src/protocol/version.ts';
 
 export interface FakeNativeServerOptions {
   port?: number;
+  nodeId?: number;
   frameBytesMax?: number;
   inFlightRequestsMax?: number;
 }
@@ -63,7 +64,7 @@ export class FakeNativeServer {
       request.answer('hello', {
         protocolVersion: 1,
         software: 'fake',
-        nodeId: 1,
+        nodeId: options.nodeId ?? 1,
         clusterId: 'fake-cluster',
         limits: {
           frameBytesMax: options.frameBytesMax ?? 17 * 1024 * 1024,

@@ -20,8 +20,11 @@ import {
 import { decodeRecords, openRecordsSync } from '../../src/records/batch-iterator.ts';
 import { checkBatch } from '../../src/records/check-batch.ts';
 
-/** `ok`: stored and answered. A code: refused with it. `hold`: stored, answered when the test says so. */
-export type Fate = 'ok' | 'lost before' | 'lost after' | 'hold' | ErrorName;
+/**
+ * `ok`: stored and answered. A code: refused with it. `hold`: stored, answered when the test says so. `too large`: batches of
+ * more than one record are refused with RECORD_TOO_LARGE.
+ */
+export type Fate = 'ok' | 'too large' | 'lost before' | 'lost after' | 'hold' | ErrorName;
 
 interface ProducerEntry {
   epoch: number;
@@ -50,12 +53,12 @@ export class FakeProduceHost implements ProducerHost {
   /** Answers to held requests, in order. */
   readonly held: Array<() => void> = [];
   readonly topics = new Map<string, number>();
-  inFlight = 0;
-  inFlightMost = 0;
   refreshes = 0;
   nextProducerId = 1000;
   frameBytesMax = 64 * 1024 * 1024;
   batchBytesMax = 1024 * 1024;
+  /** As a topic's max.message.bytes. */
+  topicBatchBytesMax = 1024 * 1024;
 
   constructor(clock: ClientClock, topics: Record<string, number> = { events: 1 }) {
     this.clock = clock;
@@ -111,28 +114,30 @@ export class FakeProduceHost implements ProducerHost {
       })),
     });
     const fate = this.fates.shift() ?? 'ok';
-    this.inFlight += 1;
-    this.inFlightMost = Math.max(this.inFlightMost, this.inFlight);
-    try {
-      if (fate === 'lost before') throw new BurrowError('CONNECTION_LOST');
-      if (fate !== 'ok' && fate !== 'lost after' && fate !== 'hold') {
-        return batches.map(() => failed(new BurrowError(fate)));
-      }
-      const results = batches.map((batch) => this.#append(batch.topic, batch.partition, batch.bytes!));
-      if (fate === 'lost after') throw new BurrowError('CONNECTION_LOST');
-      // An answer never comes within the turn of its request.
-      await new Promise<void>((resolve) => {
-        if (fate === 'hold') this.held.push(resolve);
-        else setImmediate(resolve);
-      });
-      return results;
-    } finally {
-      this.inFlight -= 1;
+    if (fate === 'lost before') throw new BurrowError('CONNECTION_LOST');
+    if (fate !== 'ok' && fate !== 'lost after' && fate !== 'hold' && fate !== 'too large') {
+      return batches.map(() => failed(new BurrowError(fate)));
     }
+    const results = batches.map(({ topic, partition, bytes, recordCount }) =>
+      fate === 'too large' && recordCount > 1
+        ? failed(new BurrowError('RECORD_TOO_LARGE'))
+        : this.#append(topic, partition, bytes!),
+    );
+    if (fate === 'lost after') throw new BurrowError('CONNECTION_LOST');
+    // An answer never comes within the turn of its request.
+    await new Promise<void>((resolve) => {
+      if (fate === 'hold') this.held.push(resolve);
+      else setImmediate(resolve);
+    });
+    return results;
   }
 
   #append(topic: string, number: number, bytes: Uint8Array): ProduceResult {
-    checkBatch(bytes, 0, bytes.byteLength, { batchBytesMax: 1 << 30 });
+    try {
+      checkBatch(bytes, 0, bytes.byteLength, { batchBytesMax: this.topicBatchBytesMax });
+    } catch (error) {
+      return failed(error as BurrowError);
+    }
     const partition = this.partition(topic, number);
     const producerId = getProducerId(bytes, 0);
     const baseOffset = partition.values.length;

@@ -278,6 +278,21 @@ test('the next fetch is on its way before the last records are asked for, and no
   }
 });
 
+test('a paused partition with a full buffer does not keep the others from being fetched', async () => {
+  const { host, start } = setUp({ prefetchBytesMax: 1000 });
+  for (let group = 0; group < 20; group += 1) await host.log('events', 0).append(['x'.repeat(300)]);
+  const consumer = start({ assignment: [{ topic: 'events', partition: 0 }] });
+  await consumer.poll({ maxRecords: 1 });
+  await settle();
+  consumer.pause();
+  await host.log('events', 1).append(['a']);
+  await consumer.assign([
+    { topic: 'events', partition: 0 },
+    { topic: 'events', partition: 1 },
+  ]);
+  expect(valuesOf(await consumer.poll())).toEqual(['a']);
+});
+
 test('partitions take turns, however much one of them has', async () => {
   const { host, start } = setUp();
   for (let group = 0; group < 100; group += 1) await host.log('events', 0).append(numbers(group * 10, 10));

@@ -35,6 +35,20 @@ async function errorOf(promise: Promise<unknown>): Promise<BurrowError> {
   return thrown as BurrowError;
 }
 
+/** Moves time until the promise is settled: compression takes real time, which fake time would run ahead of. */
+async function settled<T>(clock: FakeClientClock, promise: Promise<T>): Promise<T> {
+  let done = false;
+  const mark = () => {
+    done = true;
+  };
+  promise.then(mark, mark);
+  while (!done) {
+    await clock.advance(100);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  return promise;
+}
+
 const record = (value: string, more: object = {}) => ({ topic: 'events', value, ...more });
 
 test('what is sent in one turn goes in one batch, and each promise tells its own offset', async () => {
@@ -261,6 +275,17 @@ test('what cannot be serialized fails with its topic and is not sent; what comes
   expect(host.partition('events').values).toEqual(['1']);
 });
 
+test('headers and timestamps of the wrong type are refused, and leave no trace', async () => {
+  const { host, producer } = setUp();
+  await producer.send(record('a'));
+  for (const more of [{ headers: { a: 1 } }, { headers: [[1, 'x']] }, { timestampMs: 1.5 }, { timestampMs: '1' }]) {
+    const { code } = await errorOf(producer.send(record('bad', more)));
+    expect(['INVALID_ARGUMENT', 'INVALID_TIMESTAMP']).toContain(code);
+  }
+  await producer.send(record('b', { headers: { a: 'x', b: null } }));
+  expect(host.partition('events').values).toEqual(['a', 'b']);
+});
+
 test('a partition that the topic does not have is refused', async () => {
   const { producer } = setUp({}, { events: 2 });
   expect((await errorOf(producer.send(record('a', { partition: 2 })))).code).toBe('INVALID_ARGUMENT');
@@ -292,14 +317,53 @@ test('acks, idempotence and numbers that make no sense are refused with the opti
 
 test('a producer that is not idempotent keeps one batch in flight and needs no producer id', async () => {
   const { host, producer } = setUp({ acks: 1 });
+  host.fates = ['hold'];
   const sent: Promise<unknown>[] = [];
   for (let index = 0; index < 10; index += 1) {
     sent.push(producer.send(record(`${index}`)));
-    await new Promise((resolve) => setImmediate(resolve));
+    await settle();
   }
+  expect(host.requests).toHaveLength(1);
+  host.held[0]!();
   await Promise.all(sent);
-  expect(host.inFlightMost).toBe(1);
+  expect(host.requests.map(({ batches }) => batches[0]!.count)).toEqual([1, 9]);
   expect(host.nextProducerId).toBe(1000);
+});
+
+test.each(CODECS)(
+  'batches that a topic refuses as too large are split, in order and whole (%s)',
+  async (compression) => {
+    const { clock, host, producer } = setUp({ compression });
+    host.topicBatchBytesMax = 1000;
+    const random = (length: number) => Array.from({ length }, () => Math.random().toString(36)[2]).join('');
+    const values = Array.from({ length: 60 }, (_, index) => `${index}-${random(100)}`);
+    const many = producer.sendMany(values.slice(0, 40).map((value) => record(value)));
+    await settle();
+    const single = values.slice(40).map((value) => producer.send(record(value)));
+    const flushed = producer.flush();
+    await clock.advance(10_000);
+    const { recordCount, ranges } = await many;
+    expect(recordCount).toBe(40);
+    expect(ranges.reduce((sum, { count }) => sum + count, 0)).toBe(40);
+    expect((await settled(clock, Promise.all(single))).map(({ offset }) => offset)).toEqual(
+      single.map((_, index) => 40 + index),
+    );
+    await flushed;
+    expect(host.partition('events').values).toEqual(values);
+    // From then on batches fit from the start.
+    const before = host.requests.length;
+    await producer.sendMany(values.map((value) => record(value)));
+    expect(host.requests.slice(before).every(({ batches }) => batches[0]!.count < 10)).toBe(true);
+  },
+);
+
+test('a single record that a topic refuses as too large fails alone', async () => {
+  const { clock, host, producer } = setUp();
+  host.topicBatchBytesMax = 1000;
+  const sent = ['a', 'x'.repeat(2000), 'b'].map((value) => producer.send(record(value)));
+  expect((await settled(clock, errorOf(sent[1]!))).code).toBe('RECORD_TOO_LARGE');
+  await settled(clock, Promise.all([sent[0], sent[2]]));
+  expect(host.partition('events').values).toEqual(['a', 'b']);
 });
 
 test.each(CODECS)('records compressed with %s arrive in order', async (compression) => {
@@ -340,6 +404,7 @@ test('whatever the network does, an idempotent producer stores each acknowledged
     'NOT_LEADER',
     'NOT_ENOUGH_REPLICAS',
     'REQUEST_TIMED_OUT',
+    'too large',
   ];
   await fc.assert(
     fc.asyncProperty(
@@ -355,25 +420,29 @@ test('whatever the network does, an idempotent producer stores each acknowledged
           () => {},
         );
         let next = 0;
-        const sent: Promise<unknown>[] = [];
+        const sent: Promise<number[]>[] = [];
         for (const size of groups) {
-          const records = Array.from({ length: size }, () => {
-            next += 1;
-            return { topic: 'events', value: `${next}`, partition: next % 2 };
-          });
-          sent.push(producer.sendMany(records));
+          const numbers = Array.from({ length: size }, (_, index) => next + index);
+          next += size;
+          const records = numbers.map((number) => ({ topic: 'events', value: `${number}`, partition: number % 2 }));
+          const failed: number[] = [];
+          sent.push(
+            producer.sendMany(records).then(
+              () => numbers,
+              () => failed,
+            ),
+          );
           await new Promise((resolve) => setImmediate(resolve));
         }
-        const all = Promise.all(sent);
-        await clock.advance(100_000);
-        await all;
-        const values = [0, 1].map((number) => host.partition('events', number).values.map(Number));
-        expect(values[0]!.length + values[1]!.length).toBe(next);
-        for (const each of values) expect(each).toEqual([...new Set(each)].sort((a, b) => a - b));
+        const acknowledged = (await settled(clock, Promise.all(sent))).flat();
+        const stored = [0, 1].map((number) => host.partition('events', number).values.map(Number));
+        for (const numbers of stored) expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
+        expect(stored.flat()).toEqual(expect.arrayContaining(acknowledged));
+        if (!luck.includes('too large')) expect(acknowledged).toHaveLength(next);
         producer.abort();
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 100 },
   );
 });
 
