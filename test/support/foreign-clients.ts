@@ -1,0 +1,84 @@
+/**
+ * Installs what the conformance suite needs of clients that nobody here wrote: kcat and confluent-kafka from Debian,
+ * kafka-python from PyPI. Each function gives the program to run, or says loudly why its tests are skipped.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+const SYSTEM_PYTHON = '/usr/bin/python3';
+/** Pinned, so that a new release cannot break the suite; with the codecs that kafka-python leaves to others. */
+const PYTHON_PACKAGES = ['kafka-python==3.0.12', 'python-snappy==0.7.3', 'lz4==4.4.5', 'zstandard==0.25.0'];
+const INSTALL_TIMEOUT_MS = 240_000;
+
+export type ForeignClient = { readonly program: string } | { readonly missing: string };
+
+export async function ensureKcat(): Promise<ForeignClient> {
+  return ensure('kcat', 'kcat', ['-V'], ['kcat']);
+}
+
+/** The system's Python with confluent-kafka, which wraps librdkafka. */
+export async function ensureConfluentKafka(): Promise<ForeignClient> {
+  return ensure(
+    'confluent-kafka',
+    SYSTEM_PYTHON,
+    ['-c', 'import confluent_kafka'],
+    ['python3', 'python3-confluent-kafka'],
+  );
+}
+
+/** A Python of its own folder with kafka-python. */
+export async function ensureKafkaPython(): Promise<ForeignClient> {
+  const folder = join(tmpdir(), `burrowmq-kafka-python-${PYTHON_PACKAGES[0]!.split('==')[1]}`);
+  const program = join(folder, 'bin', 'python');
+  if (existsSync(program)) return { program };
+  // Built aside and moved, so that a run that is cut short leaves nothing half done behind.
+  const building = `${folder}.${process.pid}`;
+  try {
+    await mkdir(building, { recursive: true });
+    const python = existsSync(SYSTEM_PYTHON) ? SYSTEM_PYTHON : 'python3';
+    await run(python, ['-m', 'venv', '--copies', building], { timeout: INSTALL_TIMEOUT_MS });
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYTHON_PACKAGES];
+    await run(join(building, 'bin', 'python'), pip, { timeout: INSTALL_TIMEOUT_MS });
+    await rename(building, folder).catch((error: unknown) => {
+      if (!existsSync(program)) throw error;
+    });
+    return { program };
+  } catch (error) {
+    return missing('kafka-python', error);
+  } finally {
+    await rm(building, { recursive: true, force: true });
+  }
+}
+
+async function ensure(name: string, program: string, check: string[], packages: string[]): Promise<ForeignClient> {
+  if (await works(program, check)) return { program };
+  if (process.getuid?.() !== 0)
+    return missing(name, `not installed, and only root can: apt-get install ${packages.join(' ')}`);
+  const options = { timeout: INSTALL_TIMEOUT_MS, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  try {
+    await run('apt-get', ['update', '-qq'], options);
+    await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], options);
+  } catch (error) {
+    return missing(name, error);
+  }
+  return (await works(program, check)) ? { program } : missing(name, 'installed, but it does not run');
+}
+
+async function works(program: string, args: string[]): Promise<boolean> {
+  return run(program, args, { timeout: 30_000 }).then(
+    () => true,
+    () => false,
+  );
+}
+
+function missing(name: string, cause: unknown): ForeignClient {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  process.stderr.write(`\n*** SKIPPED: the conformance tests with ${name} do not run: ${reason}\n\n`);
+  return { missing: reason };
+}
