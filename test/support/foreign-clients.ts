@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,9 +40,7 @@ export async function ensureKafkaPython(): Promise<ForeignClient> {
   // Built aside and moved, so that a run that is cut short leaves nothing half done behind.
   const building = `${folder}.${process.pid}`;
   try {
-    await mkdir(building, { recursive: true });
-    const python = existsSync(SYSTEM_PYTHON) ? SYSTEM_PYTHON : 'python3';
-    await run(python, ['-m', 'venv', '--copies', building], { timeout: INSTALL_TIMEOUT_MS });
+    await makeVenv(building);
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYTHON_PACKAGES];
     await run(join(building, 'bin', 'python'), pip, { timeout: INSTALL_TIMEOUT_MS });
     await rename(building, folder).catch((error: unknown) => {
@@ -56,14 +54,26 @@ export async function ensureKafkaPython(): Promise<ForeignClient> {
   }
 }
 
+async function makeVenv(folder: string): Promise<void> {
+  const make = (python: string) => run(python, ['-m', 'venv', '--copies', folder], { timeout: INSTALL_TIMEOUT_MS });
+  if (await make('python3').catch(() => undefined)) return;
+  // Debian keeps venv apart from Python.
+  if (process.getuid?.() === 0) await aptInstall(['python3-venv']);
+  await make(SYSTEM_PYTHON);
+}
+
+async function aptInstall(packages: string[]): Promise<void> {
+  const options = { timeout: INSTALL_TIMEOUT_MS, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  await run('apt-get', ['update', '-qq'], options);
+  await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], options);
+}
+
 async function ensure(name: string, program: string, check: string[], packages: string[]): Promise<ForeignClient> {
   if (await works(program, check)) return { program };
   if (process.getuid?.() !== 0)
     return missing(name, `not installed, and only root can: apt-get install ${packages.join(' ')}`);
-  const options = { timeout: INSTALL_TIMEOUT_MS, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
   try {
-    await run('apt-get', ['update', '-qq'], options);
-    await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], options);
+    await aptInstall(packages);
   } catch (error) {
     return missing(name, error);
   }

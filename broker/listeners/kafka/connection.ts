@@ -10,19 +10,11 @@ import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts'
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
-import type { AnnouncedApi, Api, RequestContext } from './api.ts';
-import { apiByKey } from './api-registry.ts';
-import { API_VERSIONS_KEY, apiVersions, unsupportedApiVersions } from './apis/18-api-versions.ts';
-import { compileMessage } from './codec.ts';
+import type { AnnouncedApi, RequestContext } from './api.ts';
 import { FrameCutter } from './frame-cutter.ts';
 import type { KafkaLimits } from './limits.ts';
-import { MessageReader } from './message-reader.ts';
-import { MessageWriter } from './message-writer.ts';
 import { Outgoing } from './outgoing.ts';
-import { requestHeader, responseHeader } from './schema/headers.ts';
-
-const requestHeaderCodec = compileMessage(requestHeader);
-const responseHeaderCodec = compileMessage(responseHeader);
+import { decodeRequest, encodeResponse, type KafkaRequest } from './request-frame.ts';
 
 /** What a connection needs of its listener. */
 export interface ConnectionHost {
@@ -133,34 +125,18 @@ export class KafkaConnection {
   #startRequest(frame: Buffer): void {
     this.#requests++;
     this.#frameSinceMs = undefined;
-    const apiKey = frame.readInt16BE(0);
-    const version = frame.readInt16BE(2);
-    const correlationId = frame.readInt32BE(4);
-    const api = apiByKey(apiKey);
-    const known = api !== undefined && version >= api.versions.min && version <= api.versions.max;
-    if (!known && apiKey !== API_VERSIONS_KEY) {
-      throw new BurrowError('UNSUPPORTED_VERSION', `API ${api?.name ?? apiKey} is not served in version ${version}.`, {
-        fields: { apiKey, version },
-      });
-    }
+    const request = decodeRequest(frame, this.#host.limits.requestElementsMax);
     const exchange: Exchange = { requestBytes: frame.length, answered: false, response: undefined, cancel: undefined };
     this.#exchanges.push(exchange);
     this.#inFlightBytes += frame.length;
-    if (!known) {
-      this.#answer(exchange, encodeResponse(apiVersions, 0, correlationId, unsupportedApiVersions()));
-      return;
-    }
-    const { request, clientId } = decodeRequest(api, version, frame, this.#host.limits.requestElementsMax);
-    const context = this.#contextOf(exchange, version, clientId);
-    const run = (): void => this.#run(api, correlationId, request, context, exchange);
-    if (!api.serial) run();
+    if (!request.api.serial) this.#run(request, exchange);
     else {
-      this.#serialWaiting.push(run);
+      this.#serialWaiting.push(() => this.#run(request, exchange));
       this.#runSerial();
     }
   }
 
-  #contextOf(exchange: Exchange, version: number, clientId: string | null): RequestContext {
+  #contextOf({ version, clientId }: KafkaRequest, exchange: Exchange): RequestContext {
     const { service, limits, announcedApis } = this.#host;
     return {
       service,
@@ -185,17 +161,17 @@ export class KafkaConnection {
     run();
   }
 
-  #run(api: Api, correlationId: number, request: unknown, context: RequestContext, exchange: Exchange): void {
+  #run(request: KafkaRequest, exchange: Exchange): void {
+    const { api, message } = request;
     const finish = (response: unknown): void => {
       if (this.#closed) return;
       if (api.serial) this.#serialRunning = false;
-      const frame = response === undefined ? undefined : encodeResponse(api, context.version, correlationId, response);
-      this.#answer(exchange, frame);
+      this.#answer(exchange, response === undefined ? undefined : encodeResponse(request, response));
       this.#onProgress();
     };
     const fail = (error: unknown): void => this.#fail(toBurrowError(error));
     try {
-      const response = api.handle(request, context);
+      const response = api.handle(message, this.#contextOf(request, exchange));
       if (response instanceof Promise) response.then(finish).catch(fail);
       else finish(response);
     } catch (error) {
@@ -284,28 +260,6 @@ export class KafkaConnection {
     for (const exchange of this.#exchanges) exchange.cancel?.();
     this.#exchanges = [];
   }
-}
-
-function decodeRequest(api: Api, version: number, frame: Buffer, elementsMax: number) {
-  const reader = new MessageReader(frame, 0, elementsMax);
-  const { clientId } = requestHeaderCodec.decode(reader, version >= api.flexibleSince ? 2 : 1);
-  const request = reader.ok ? api.decode(reader, version) : undefined;
-  if (!reader.ok) {
-    throw new BurrowError('MALFORMED_FRAME', `The ${api.name} request of version ${version} cannot be decoded.`, {
-      fields: { apiKey: api.key, version, bytes: frame.length },
-    });
-  }
-  return { request, clientId };
-}
-
-/** The frame of a response; records in it are not copied. */
-function encodeResponse(api: Api, version: number, correlationId: number, response: unknown): Buffer[] {
-  const writer = new MessageWriter();
-  writer.reserve(4);
-  const headerVersion = version >= api.flexibleSince && api.key !== API_VERSIONS_KEY ? 1 : 0;
-  responseHeaderCodec.encode(writer, headerVersion, { correlationId });
-  api.encode(writer, version, response);
-  return writer.finishFrame();
 }
 
 function framesBytes(buffers: readonly Buffer[] | undefined): number {
