@@ -25,7 +25,12 @@ export interface ConnectionHost {
   readonly announcedApis: readonly AnnouncedApi[];
   /** All brokers as a client that reached us at `localAddress` should see them. */
   brokersSeenFrom(localAddress: string): readonly BrokerAddress[];
+  /** Called when a connection may hold notably more bytes than when it last called. */
+  checkMemory(): void;
 }
+
+/** How many bytes a connection may gain before it has the memory of all connections checked. */
+const CHECK_MEMORY_BYTES = 1024 * 1024;
 
 /** A request on its way to its response. */
 interface Exchange {
@@ -47,6 +52,8 @@ export class KafkaConnection {
   #inFlightBytes = 0;
   /** Bytes of responses that wait for an earlier one. */
   #heldBytes = 0;
+  /** Bytes received and owed since the memory of all connections was checked. */
+  #uncheckedBytes = 0;
   /** Serial requests that wait for the one that runs. */
   readonly #serialWaiting: Array<() => void> = [];
   #serialRunning = false;
@@ -81,6 +88,26 @@ export class KafkaConnection {
     this.#lastReadMs = this.#host.clock.monotonic();
     this.#cutter.push(chunk);
     this.#readRequests();
+    this.#onGrowth(chunk.length);
+  }
+
+  /** Bytes that this connection keeps in memory. */
+  get bufferedBytes(): number {
+    return this.#cutter.bytes + this.#inFlightBytes + this.#heldBytes + this.#outgoing.bytes;
+  }
+
+  #onGrowth(bytes: number): void {
+    this.#uncheckedBytes += bytes;
+    if (this.#uncheckedBytes < CHECK_MEMORY_BYTES) return;
+    this.#uncheckedBytes = 0;
+    this.#host.checkMemory();
+  }
+
+  /** Closes, since all connections together hold too much and this one holds most. */
+  shed(): void {
+    const { bufferedBytesTotalMax } = this.#host.limits;
+    const message = `This connection holds most of more than ${bufferedBytesTotalMax} bytes (bufferedBytesTotalMax).`;
+    this.#fail(new BurrowError('IN_FLIGHT_LIMIT', message, { fields: { bufferedBytes: this.bufferedBytes } }));
   }
 
   /** Starts all requests that have arrived and may be started, then decides whether to go on reading. */
@@ -184,10 +211,12 @@ export class KafkaConnection {
     exchange.answered = true;
     exchange.response = response;
     exchange.cancel = undefined;
-    this.#heldBytes += framesBytes(response);
+    const bytes = framesBytes(response);
+    this.#heldBytes += bytes;
     let sent = 0;
     for (; sent < this.#exchanges.length && this.#exchanges[sent]!.answered; sent++) this.#send(this.#exchanges[sent]!);
     if (sent > 0) this.#exchanges = this.#exchanges.slice(sent);
+    this.#onGrowth(bytes);
   }
 
   #send({ requestBytes, response }: Exchange): void {

@@ -35,6 +35,11 @@ export class FrameCutter {
     return this.#bytes > 0 || this.#length >= 0;
   }
 
+  /** Bytes that have arrived and are not cut yet. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;
     this.#bytes += chunk.length;

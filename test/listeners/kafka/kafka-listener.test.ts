@@ -365,6 +365,22 @@ describe('limits', () => {
     expect(bytes).toBeLessThanOrEqual(10_000);
   });
 
+  it('closes the connection that holds most when all together hold too much (bufferedBytesTotalMax)', async () => {
+    const mebibyte = 1 << 20;
+    const { connectClient, warnings } = await start({ limits: { bufferedBytesTotalMax: 8 * mebibyte } });
+    const modest = await connectClient();
+    const announce = Buffer.alloc(4);
+    announce.writeInt32BE(64 * mebibyte);
+    modest.socket.write(Buffer.concat([announce, Buffer.alloc(mebibyte)]));
+    const hog = await connectClient();
+    hog.socket.write(Buffer.concat([announce, Buffer.alloc(10 * mebibyte)]));
+    await hog.closed;
+    expect(warnings()).toMatchObject([{ fields: { code: 'IN_FLIGHT_LIMIT' } }]);
+    const other = await connectClient();
+    await other.call(KAFKA.metadata, 9, METADATA);
+    expect(modest.socket.readyState).toBe('open');
+  });
+
   it('refuses requests over requestBytesMax and requestElementsMax', async () => {
     const { connectClient, warnings } = await start({ limits: { requestBytesMax: 1_000, requestElementsMax: 10 } });
     const topics = (count: number) => ({
