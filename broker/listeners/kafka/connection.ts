@@ -55,9 +55,11 @@ export class KafkaConnection {
   /** Bytes received and owed since the memory of all connections was checked. */
   #uncheckedBytes = 0;
   /** Serial requests that wait for the one that runs. */
-  readonly #serialWaiting: Array<() => void> = [];
+  readonly #serialWaiting: Array<{ request: KafkaRequest; exchange: Exchange }> = [];
   #serialRunning = false;
   #reading = true;
+  /** Whether the loop that starts requests runs. */
+  #starting = false;
   #draining = false;
   #closed = false;
   /** Requests seen; 0 until the first. */
@@ -74,7 +76,7 @@ export class KafkaConnection {
     this.#host = host;
     this.#logger = host.logger.child({ remote: `${socket.remoteAddress}:${socket.remotePort}` });
     this.#cutter = new FrameCutter(host.limits.requestBytesMax);
-    this.#outgoing = new Outgoing(socket, () => this.#onProgress());
+    this.#outgoing = new Outgoing(socket, () => this.#onTaken());
     this.#openedMs = host.clock.monotonic();
     this.#lastReadMs = this.#openedMs;
     this.#progressMs = this.#openedMs;
@@ -113,6 +115,7 @@ export class KafkaConnection {
   /** Starts all requests that have arrived and may be started, then decides whether to go on reading. */
   #readRequests(): void {
     let starved = false;
+    this.#starting = true;
     try {
       while (!this.#isFull() && !starved) {
         const frame = this.#cutter.next();
@@ -122,8 +125,9 @@ export class KafkaConnection {
     } catch (error) {
       this.#fail(toBurrowError(error));
     }
+    this.#starting = false;
     const partial = starved && this.#cutter.partial;
-    this.#frameSinceMs = partial ? (this.#frameSinceMs ?? this.#lastReadMs) : undefined;
+    this.#frameSinceMs = partial ? (this.#frameSinceMs ?? this.#host.clock.monotonic()) : undefined;
     this.#setReading(starved);
   }
 
@@ -158,7 +162,7 @@ export class KafkaConnection {
     this.#inFlightBytes += frame.length;
     if (!request.api.serial) this.#run(request, exchange);
     else {
-      this.#serialWaiting.push(() => this.#run(request, exchange));
+      this.#serialWaiting.push({ request, exchange });
       this.#runSerial();
     }
   }
@@ -181,11 +185,14 @@ export class KafkaConnection {
   }
 
   #runSerial(): void {
-    if (this.#serialRunning || this.#closed || this.#owesTooMuch()) return;
-    const run = this.#serialWaiting.shift();
-    if (run === undefined) return;
+    const next = this.#serialWaiting[0];
+    if (this.#serialRunning || this.#closed || next === undefined) return;
+    // Responses that are held wait for the first exchange: it must go on, whatever they amount to.
+    const isFirst = next.exchange === this.#exchanges[0];
+    if (isFirst ? this.#outgoing.bytes >= this.#host.limits.outgoingBytesMax : this.#owesTooMuch()) return;
+    this.#serialWaiting.shift();
     this.#serialRunning = true;
-    run();
+    this.#run(next.request, next.exchange);
   }
 
   #run(request: KafkaRequest, exchange: Exchange): void {
@@ -194,7 +201,7 @@ export class KafkaConnection {
       if (this.#closed) return;
       if (api.serial) this.#serialRunning = false;
       this.#answer(exchange, response === undefined ? undefined : encodeResponse(request, response));
-      this.#onProgress();
+      this.#goOn();
     };
     const fail = (error: unknown): void => this.#fail(toBurrowError(error));
     try {
@@ -227,12 +234,18 @@ export class KafkaConnection {
     this.#outgoing.push(response);
   }
 
-  /** A request was answered or the client took bytes: there may be room for more. */
-  #onProgress(): void {
+  /** The client took bytes. */
+  #onTaken(): void {
     this.#progressMs = this.#host.clock.monotonic();
+    this.#goOn();
+  }
+
+  /** A request was answered or the client took bytes: there may be room for more. */
+  #goOn(): void {
     if (this.#closed) return;
     this.#runSerial();
-    if (!this.#reading) this.#readRequests();
+    // Requests that are answered at once come by here from within the loop that starts them, which goes on by itself.
+    if (!this.#reading && !this.#starting) this.#readRequests();
     this.#maybeEnd();
   }
 
@@ -246,7 +259,7 @@ export class KafkaConnection {
       this.#fail(new BurrowError('MALFORMED_FRAME', 'The request arrives too slowly (requestArrivalTimeoutMs).'));
     } else if (this.#outgoing.bytes > 0 && nowMs - this.#progressMs > limits.writeStallTimeoutMs) {
       this.#fail(new BurrowError('CONNECTION_LOST', 'The client does not take its responses (writeStallTimeoutMs).'));
-    } else if (this.#isIdle() && nowMs - this.#lastReadMs > limits.idleTimeoutMs) {
+    } else if (this.#isIdle() && nowMs - Math.max(this.#lastReadMs, this.#progressMs) > limits.idleTimeoutMs) {
       this.#logger.debug({}, 'kafka connection closed: idle');
       this.#socket.destroy();
     }

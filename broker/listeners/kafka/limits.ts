@@ -23,7 +23,7 @@ export interface KafkaLimits {
   readonly firstRequestTimeoutMs: number;
   /** From the first to the last byte of one request. */
   readonly requestArrivalTimeoutMs: number;
-  /** Without a byte from the client and without a request in flight (Kafka: connections.max.idle.ms). */
+  /** Without a byte from or to the client and without a request in flight (Kafka: connections.max.idle.ms). */
   readonly idleTimeoutMs: number;
   /** Without progress of a response that the client does not take. */
   readonly writeStallTimeoutMs: number;
