@@ -179,7 +179,7 @@ export class KafkaConnection {
       brokers: () => this.#host.brokersSeenFrom(this.#socket.localAddress ?? ''),
       onCancel: (cancel) => {
         exchange.cancel = cancel;
-        if (this.#draining) cancel();
+        if (this.#draining || this.#closed) cancel();
       },
     };
   }
