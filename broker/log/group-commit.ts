@@ -64,6 +64,11 @@ export class GroupCommit {
     return round.done.promise;
   }
 
+  /** Everything that is not committed yet is rejected. */
+  fail(failure: BurrowError): void {
+    this.#failure ??= failure;
+  }
+
   /** Settles with the last round that was begun: everything added before the call is durable then. */
   barrier(): Promise<void> {
     return (this.#rounds.at(-1) ?? this.#current)?.done.promise ?? Promise.resolve();

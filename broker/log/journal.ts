@@ -5,7 +5,7 @@
  * A few files are used in turn. A full one is retired; it is free again when its rounds have reached synced segments.
  * File contents are never cleared: a round is told from an older one in its place by its number.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { crc32c } from '@node-rs/crc32';
 import type { Disk, DiskFile } from '../ports/disk.ts';
 import {
@@ -49,6 +49,8 @@ export interface JournalOptions {
   /** A file is retired when the next round would make it larger than this. */
   readonly fileBytes: number;
   readonly nextRound: number;
+  /** Use the files that are there. Not after an unclean stop: the sync of their names may have failed for good. */
+  readonly reuseFiles: boolean;
   /** Called when a file is full; the rounds are free to be overwritten once {@link Journal.recycle} is told so. */
   readonly onRetired: (rounds: RetiredRounds) => void;
 }
@@ -71,9 +73,14 @@ export class Journal {
   static async open(options: JournalOptions): Promise<Journal> {
     const journal = new Journal(options);
     await options.disk.makeDirectory(options.folder);
+    await options.disk.syncDirectory(dirname(options.folder));
     for (const name of await options.disk.list(options.folder)) {
       const number = journalFileNumber(name);
       if (number === undefined) continue;
+      if (!options.reuseFiles) {
+        await options.disk.remove(join(options.folder, name));
+        continue;
+      }
       const file = await options.disk.open(join(options.folder, name));
       journal.#free.push({ file, position: 0, zeroedBytes: await file.size(), firstRound: 0 });
       journal.#filesCreated = Math.max(journal.#filesCreated, number + 1);
@@ -183,7 +190,8 @@ export class Journal {
     }
     const end = active.position + bytes;
     if (end > active.zeroedBytes) {
-      const zeros = Buffer.alloc(Math.max(ZERO_AHEAD_BYTES, end - active.zeroedBytes));
+      const aheadEnd = Math.min(active.zeroedBytes + ZERO_AHEAD_BYTES, this.#options.fileBytes);
+      const zeros = Buffer.alloc(Math.max(aheadEnd, end) - active.zeroedBytes);
       await active.file.write([zeros], active.zeroedBytes);
       active.zeroedBytes += zeros.length;
     }

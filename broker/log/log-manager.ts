@@ -4,9 +4,14 @@
  *
  * Folder: topics/<topic>-<partition>/…  deleted/…  journal/journal-NNNN  checkpoint.json  clean-shutdown.json
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BurrowError, isBurrowError } from '../../src/errors/burrow-error.ts';
-import { baseOffset as batchBaseOffset, batchBytes, maxTimestamp, nextOffset } from '../../src/records/batch-header.ts';
+import {
+  getBaseOffset as batchBaseOffset,
+  getBatchBytes as batchBytes,
+  getMaxTimestamp as maxTimestamp,
+  getNextOffset as nextOffset,
+} from '../../src/records/batch-header.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Disk } from '../ports/disk.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -21,6 +26,7 @@ import { JOURNAL_ID_BYTES, type JournalEntry } from './journal-format.ts';
 import { recoverJournal } from './journal-recovery.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
+import { readPartitionFile } from './partition-file.ts';
 import { type LogEnvironment, PartitionLog, storageFailure } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { openLog } from './recovery.ts';
@@ -103,6 +109,8 @@ export class LogManager {
     await disk.makeDirectory(join(directory, 'topics'));
     await disk.removeTree(join(directory, 'deleted'));
     await disk.makeDirectory(join(directory, 'deleted'));
+    // A folder's own name is durable once its parent is synced.
+    await disk.syncDirectory(dirname(directory));
     await disk.syncDirectory(directory);
     const stored = await loadCheckpoint(disk, join(directory, 'checkpoint.json'));
     const checkpoint = stored ?? {
@@ -159,7 +167,7 @@ export class LogManager {
       recoveryPoint: 0,
     });
     await log.saveState();
-    await disk.syncDirectory(join(directory, 'topics'));
+    await this.#syncFolder('topics');
     this.#logs.set(key, log);
     return log;
   }
@@ -172,11 +180,21 @@ export class LogManager {
     const { disk, directory, logger } = this.#options;
     const grave = join(directory, 'deleted', `${log.topicId.toString('hex')}-${log.partition}-${this.#deletions++}`);
     await disk.rename(log.folder, grave);
-    await disk.syncDirectory(join(directory, 'topics'));
-    await disk.syncDirectory(join(directory, 'deleted'));
+    await this.#syncFolder('topics');
+    await this.#syncFolder('deleted');
     void disk.removeTree(grave).catch((error: unknown) => {
       logger.warn({ folder: grave, error: String(error) }, 'deleted log could not be removed; the next start will');
     });
+  }
+
+  /** A folder whose sync failed may have lost names for good, and a later sync would not tell: the node stops writing. */
+  async #syncFolder(name: 'topics' | 'deleted'): Promise<void> {
+    const folder = join(this.#options.directory, name);
+    try {
+      await this.#options.disk.syncDirectory(folder);
+    } catch (error) {
+      throw this.#failNode(storageFailure(folder, 'synced', error));
+    }
   }
 
   /** Syncs all segments and writes a checkpoint, so that a start has little to do. */
@@ -211,7 +229,7 @@ export class LogManager {
     await eachOrThrow([...this.#logs.values()], OPEN_CONCURRENCY, (log) => log.syncSegments());
     // From here on every record that the journal held stands in synced segments.
     await this.#saveCheckpoint({ firstRound, pinned: [] });
-    if (flush === 'always') await this.#openJournal(firstRound);
+    if (flush === 'always') await this.#openJournal(firstRound, clean);
     else this.#scheduleLazyCheckpoint(flush === 'interval' ? flushIntervalMs : LAZY_CHECKPOINT_MS);
     if (this.#logs.size > 0) {
       logger.info({ logs: this.#logs.size, clean, tookMs: Math.round(clock.monotonic() - startedMs) }, 'logs opened');
@@ -252,11 +270,9 @@ export class LogManager {
   }
 
   async #recoveryPointOf(folder: string): Promise<number> {
-    const identity = (await readJsonFile(this.#options.disk, join(folder, 'partition.json'))) as
-      | { topicId: string; partition: number }
-      | undefined;
+    const identity = await readPartitionFile(this.#options.disk, folder);
     if (identity === undefined) return 0;
-    return this.#checkpoint.recoveryPoints.get(`${identity.topicId}-${identity.partition}`) ?? 0;
+    return this.#checkpoint.recoveryPoints.get(recoveryKey(identity.topicId, identity.partition)) ?? 0;
   }
 
   /** Puts what the journal holds and segments lack back into the logs. Returns the last round number that was met. */
@@ -294,7 +310,7 @@ export class LogManager {
         `The journal entry for ${log.key} at ${source.file}, position ${source.position} is malformed.`,
       );
     }
-    switch (decideEntry({ baseOffset: entry.baseOffset, nextOffset: nextOffset(records, 0) }, log.logEndOffset)) {
+    switch (decideEntry({ baseOffset: entry.baseOffset, nextOffset: nextOffset(records, 0) }, log)) {
       case 'skip':
         return false;
       case 'restore':
@@ -314,7 +330,7 @@ export class LogManager {
     }
   }
 
-  async #openJournal(nextRound: number): Promise<void> {
+  async #openJournal(nextRound: number, reuseFiles: boolean): Promise<void> {
     const { disk, directory, journalBytes } = this.#options;
     this.#journal = await Journal.open({
       disk,
@@ -322,6 +338,7 @@ export class LogManager {
       journalId: this.#checkpoint.journalId,
       fileBytes: journalBytes,
       nextRound,
+      reuseFiles,
       onRetired: (rounds) => void this.#enqueueCheckpoint(rounds),
     });
     this.#groupCommit = new GroupCommit({
@@ -333,9 +350,15 @@ export class LogManager {
   }
 
   #onJournalFailed(error: unknown): BurrowError {
-    this.#failure = storageFailure('The journal', 'written', error);
+    return this.#failNode(storageFailure('The journal', 'written', error));
+  }
+
+  /** Nothing on this node can be acknowledged any more until a restart. */
+  #failNode(failure: BurrowError): BurrowError {
+    this.#failure ??= failure;
     for (const log of this.#logs.values()) log.fail(this.#failure);
-    this.#room?.resolve();
+    this.#groupCommit?.fail(this.#failure);
+    this.#maybeGiveRoom();
     return this.#failure;
   }
 
@@ -405,11 +428,8 @@ export class LogManager {
     this.#checkpointing = this.#checkpointing
       .then(() => this.#runCheckpoint(retired))
       .catch((error: unknown) => {
-        const failure = storageFailure('The checkpoint', 'written', error);
-        this.#options.logger.error(
-          { error: failure.message },
-          'checkpoint failed; the journal keeps what segments lack',
-        );
+        // Without checkpoints the journal would grow until appends wait for ever.
+        this.#failNode(storageFailure('The checkpoint', 'written', error));
       });
     return this.#checkpointing;
   }

@@ -5,20 +5,19 @@
  * Offsets, each the end (exclusive) of something, in the order that always holds:
  *   logStartOffset <= highWatermark <= syncedOffset <= logEndOffset, and lastStableOffset <= highWatermark
  */
-import { join } from 'node:path';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
   BATCH_HEADER_BYTES,
-  baseSequence,
-  baseOffset as batchBaseOffset,
-  batchBytes as batchBytesAt,
-  nextOffset as batchNextOffset,
-  lastOffsetDelta,
-  magic,
-  maxTimestamp,
-  producerEpoch,
-  producerId,
-  recordsCount,
+  getBaseSequence as baseSequence,
+  getBaseOffset as batchBaseOffset,
+  getBatchBytes as batchBytesAt,
+  getNextOffset as batchNextOffset,
+  getLastOffsetDelta as lastOffsetDelta,
+  getMagic as magic,
+  getMaxTimestamp as maxTimestamp,
+  getProducerEpoch as producerEpoch,
+  getProducerId as producerId,
+  getRecordsCount as recordsCount,
   setBaseOffset,
   setLogAppendTime,
   setPartitionLeaderEpoch,
@@ -26,20 +25,19 @@ import {
 import type { Clock } from '../ports/clock.ts';
 import { type Disk, diskErrorCode } from '../ports/disk.ts';
 import type { Logger } from '../ports/logger.ts';
-import { replaceJsonFile } from './atomic-file.ts';
 import { Deferred } from './deferred.ts';
 import {
   DELETED_SUFFIX,
   logKey,
   offsetIndexFile,
   offsetName,
-  PARTITION_FILE,
   producerSnapshotFile,
   timeIndexFile,
 } from './file-names.ts';
 import type { CommitParticipant, GroupCommit } from './group-commit.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
+import { savePartitionFile } from './partition-file.ts';
 import type { ProducerState } from './producer-state.ts';
 import { SEGMENT_BYTES_LIMIT, Segment } from './segment.ts';
 import { LogTail, type TailCache } from './tail-cache.ts';
@@ -116,6 +114,8 @@ export class PartitionLog implements CommitParticipant {
   #active: Segment;
   #config: LogConfig;
   #logStartOffset: number;
+  /** The log start offset that is durable. Invariant: no segment that reaches beyond it has been removed. */
+  #savedStartOffset: number;
   #logEndOffset: number;
   #syncedOffset: number;
   #highWatermark: number;
@@ -148,6 +148,7 @@ export class PartitionLog implements CommitParticipant {
     this.#producers = state.producers;
     this.#leaderEpochs = state.leaderEpochs;
     this.#logStartOffset = state.logStartOffset;
+    this.#savedStartOffset = state.logStartOffset;
     this.#logEndOffset = Math.max(this.#active.nextOffset, state.logStartOffset);
     this.#syncedOffset = this.#logEndOffset;
     this.#highWatermark = this.#logEndOffset;
@@ -198,6 +199,11 @@ export class PartitionLog implements CommitParticipant {
     return bytes;
   }
 
+  /** Whether no batch is stored, deleted ones aside. */
+  get isEmpty(): boolean {
+    return this.#segments.length === 1 && this.#active.bytes === 0;
+  }
+
   get segmentCount(): number {
     return this.#segments.length;
   }
@@ -240,6 +246,8 @@ export class PartitionLog implements CommitParticipant {
     if (stampsTime) setLogAppendTime(batch, 0, options.appendTimeMs);
     setBaseOffset(batch, 0, baseOffset);
     setPartitionLeaderEpoch(batch, 0, options.leaderEpoch);
+    // Before the producer's state moves on: the snapshot of a roll must not know this batch.
+    this.#maybeRoll(batch.length, nextOffset, options.appendTimeMs);
     if (isIdempotent) this.#producers.update(producerHeader(batch), baseOffset, nextOffset, options.appendTimeMs);
 
     return {
@@ -255,6 +263,8 @@ export class PartitionLog implements CommitParticipant {
   restore(batch: Buffer, appendedAtMs: number): void {
     const baseOffset = batchBaseOffset(batch, 0);
     const nextOffset = batchNextOffset(batch, 0);
+    if (baseOffset < this.#active.baseOffset) this.#segments = [this.#startSegment(baseOffset)];
+    this.#maybeRoll(batch.length, nextOffset, appendedAtMs);
     if (producerId(batch, 0) >= 0) this.#producers.update(producerHeader(batch), baseOffset, nextOffset, appendedAtMs);
     this.#store(withoutSlack(batch), baseOffset, nextOffset, appendedAtMs);
     this.#syncedOffset = nextOffset;
@@ -423,24 +433,28 @@ export class PartitionLog implements CommitParticipant {
   async deleteRecordsBefore(offset: number): Promise<void> {
     this.#checkUsable();
     if (offset > this.#highWatermark || offset < 0) throw this.#outOfRange(offset);
-    if (offset <= this.#logStartOffset) return;
-    this.#logStartOffset = offset;
+    this.#logStartOffset = Math.max(this.#logStartOffset, offset);
+    this.#leaderEpochs.truncateStart(this.#logStartOffset);
+    // Saved even if nothing moves: an earlier call that moved it may not be durable yet.
     await this.saveState();
-    const obsolete = this.#segments.filter((segment) => segment !== this.#active && segment.nextOffset <= offset);
-    await this.removeSegments(obsolete);
+    await this.#removeSegmentsBelowStart();
+  }
+
+  /** Removes the oldest closed segments, up to the one that begins at `baseOffset`. */
+  async removeSegmentsBefore(baseOffset: number): Promise<void> {
+    await this.deleteRecordsBefore(Math.min(baseOffset, this.#highWatermark));
   }
 
   /**
-   * Takes the oldest segments out of the log. Their files are renamed at once, so that they do not come back at the
-   * next start, and removed after a delay, so that readers can finish.
+   * Only once the new start is durable: until then the segments belong to the log and are synced with it, since a log
+   * that begins behind its stored start has lost something. Files are renamed at once and removed after a delay, so
+   * that readers can finish.
    */
-  async removeSegments(obsolete: readonly Segment[]): Promise<void> {
-    if (obsolete.length === 0) return;
-    const gone = new Set(obsolete);
-    if (gone.has(this.#active)) throw new Error('the active segment cannot be removed');
-    this.#segments = this.#segments.filter((segment) => !gone.has(segment));
-    this.#logStartOffset = Math.max(this.#logStartOffset, this.#segments[0]!.baseOffset);
-    if (this.#leaderEpochs.truncateStart(this.#logStartOffset)) void this.saveState().catch(() => {});
+  async #removeSegmentsBelowStart(): Promise<void> {
+    const isObsolete = (segment: Segment): boolean =>
+      segment !== this.#active && segment.nextOffset <= this.#savedStartOffset;
+    const obsolete = this.#segments.filter(isObsolete);
+    this.#segments = this.#segments.filter((segment) => !isObsolete(segment));
     for (const segment of obsolete) await this.#retireSegmentFiles(segment);
   }
 
@@ -480,18 +494,22 @@ export class PartitionLog implements CommitParticipant {
     const finished = this.#active;
     const snapshot = this.#producers.encode();
     const baseOffset = this.#logEndOffset;
+    this.#segments.push(this.#startSegment(baseOffset));
+    this.#environment.logger.debug({ log: this.key, baseOffset }, 'segment rolled');
+    this.#keepHouse('closing a segment', async () => {
+      await finished.writeIndexes();
+      await this.#writeProducerSnapshot(baseOffset, snapshot);
+    });
+  }
+
+  #startSegment(baseOffset: number): Segment {
     this.#active = Segment.create({
       disk: this.#environment.disk,
       folder: this.folder,
       baseOffset,
       indexIntervalBytes: this.#config.indexIntervalBytes,
     });
-    this.#segments.push(this.#active);
-    this.#environment.logger.debug({ log: this.key, baseOffset }, 'segment rolled');
-    this.#keepHouse('closing a segment', async () => {
-      await finished.writeIndexes();
-      await this.#writeProducerSnapshot(baseOffset, snapshot);
-    });
+    return this.#active;
   }
 
   /** Rolls a segment that is old enough, even if nothing is appended to it any more. */
@@ -557,17 +575,22 @@ export class PartitionLog implements CommitParticipant {
 
   /** Writes identity, log start offset and leader epochs, durably; one writer at a time. */
   saveState(): Promise<void> {
-    const saved = this.#housekeeping.then(() =>
-      replaceJsonFile(this.#environment.disk, join(this.folder, PARTITION_FILE), {
+    const saved = this.#housekeeping.then(async () => {
+      const logStartOffset = this.#logStartOffset;
+      await savePartitionFile(this.#environment.disk, this.folder, {
         topic: this.topic,
-        topicId: this.topicId.toString('hex'),
+        topicId: this.topicId,
         partition: this.partition,
-        logStartOffset: this.#logStartOffset,
+        logStartOffset,
         leaderEpochs: this.#leaderEpochs.entries,
-      }),
-    );
-    this.#housekeeping = saved.catch((error: unknown) => this.#housekeepingFailed('saving the partition file', error));
-    return saved;
+      });
+      this.#savedStartOffset = logStartOffset;
+    });
+    // After a failed sync of the folder, names that were created before may be lost, and a later sync would not tell.
+    this.#housekeeping = saved.catch((error: unknown) => this.fail(storageFailure(this.key, 'synced', error)));
+    return saved.catch((error: unknown) => {
+      throw storageFailure(this.key, 'synced', error);
+    });
   }
 
   #checkUsable(): void {
@@ -608,7 +631,6 @@ export class PartitionLog implements CommitParticipant {
 
   /** Takes a stamped batch into the active segment and the tail. */
   #store(batch: Buffer, baseOffset: number, nextOffset: number, appendTimeMs: number): void {
-    if (this.#mustRoll(batch.length, nextOffset, appendTimeMs)) this.roll();
     const segment = this.#active;
     const position = segment.bytes;
     segment.noteAppend(position, baseOffset, nextOffset, batch.length, maxTimestamp(batch, 0));
@@ -620,12 +642,12 @@ export class PartitionLog implements CommitParticipant {
     this.#environment.onUnwritten(this, batch.length);
   }
 
-  #mustRoll(bytes: number, nextOffset: number, appendTimeMs: number): boolean {
+  #maybeRoll(bytes: number, nextOffset: number, appendTimeMs: number): void {
     const { bytes: size, baseOffset, firstAppendMs } = this.#active;
-    if (size === 0) return false;
-    if (size + bytes > Math.min(this.#config.segmentBytes, SEGMENT_BYTES_LIMIT)) return true;
-    if (nextOffset - baseOffset > 0x7fff_ffff) return true;
-    return firstAppendMs !== undefined && appendTimeMs - firstAppendMs >= this.#config.segmentMs;
+    const full = size + bytes > Math.min(this.#config.segmentBytes, SEGMENT_BYTES_LIMIT);
+    const wide = nextOffset - baseOffset > 0x7fff_ffff;
+    const old = firstAppendMs !== undefined && appendTimeMs - firstAppendMs >= this.#config.segmentMs;
+    if (full || wide || old) this.roll();
   }
 
   async #writeLoop(): Promise<void> {
@@ -686,6 +708,8 @@ export class PartitionLog implements CommitParticipant {
       this.fail(storageFailure(this.key, 'synced', error));
       throw this.#failure;
     }
+    // Another sync of this folder may have failed meanwhile and taken names with it.
+    if (this.#failure !== undefined) throw this.#failure;
     this.#recoveryPoint = Math.max(this.#recoveryPoint, target);
   }
 

@@ -24,14 +24,19 @@ export function decideTail({ intactEndOffset, recoveryPoint, salvage }: TailFact
 /**
  * What to do with a journal entry, given where the log ends:
  *
- *     entry ends at or below the log end | skip: the segment has it
- *     entry begins at the log end        | restore
- *     entry begins below, ends above     | refuse: batches never overlap
- *     entry begins above                 | refuse: acknowledged records between are missing
+ *     entry ends at or below the log end          | skip: the segment has it
+ *     entry begins at the log end                 | restore
+ *     entry begins below, ends above, log empty   | restore: records were deleted up to the middle of this batch
+ *     entry begins below, ends above              | refuse: batches never overlap
+ *     entry begins above                          | refuse: acknowledged records between are missing
  */
 export type EntryDecision = 'skip' | 'restore' | 'refuse';
 
-export function decideEntry(entry: { baseOffset: number; nextOffset: number }, logEndOffset: number): EntryDecision {
-  if (entry.nextOffset <= logEndOffset) return 'skip';
-  return entry.baseOffset === logEndOffset ? 'restore' : 'refuse';
+export function decideEntry(
+  entry: { baseOffset: number; nextOffset: number },
+  log: { logEndOffset: number; isEmpty: boolean },
+): EntryDecision {
+  if (entry.nextOffset <= log.logEndOffset) return 'skip';
+  if (entry.baseOffset === log.logEndOffset) return 'restore';
+  return entry.baseOffset < log.logEndOffset && log.isEmpty ? 'restore' : 'refuse';
 }

@@ -5,29 +5,32 @@
 import { join } from 'node:path';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
-  baseOffset,
-  baseSequence,
-  maxTimestamp,
-  nextOffset,
-  partitionLeaderEpoch,
-  producerEpoch,
-  producerId,
-  recordsCount,
+  getBaseOffset as baseOffset,
+  getBaseSequence as baseSequence,
+  getMaxTimestamp as maxTimestamp,
+  getNextOffset as nextOffset,
+  getPartitionLeaderEpoch as partitionLeaderEpoch,
+  getProducerEpoch as producerEpoch,
+  getProducerId as producerId,
+  getRecordsCount as recordsCount,
 } from '../../src/records/batch-header.ts';
-import type { Disk } from '../ports/disk.ts';
-import { readJsonFile, readWholeFile } from './atomic-file.ts';
+import type { Disk, DiskFile } from '../ports/disk.ts';
+import { readWholeFile } from './atomic-file.ts';
 import { finishCompactionSwaps } from './compaction-swap.ts';
 import {
   CLEANED_SUFFIX,
   DELETED_SUFFIX,
   LOG_SUFFIX,
+  logFile,
+  offsetIndexFile,
   offsetOfFileName,
-  PARTITION_FILE,
   PRODUCER_SNAPSHOT_SUFFIX,
   producerSnapshotFile,
+  timeIndexFile,
 } from './file-names.ts';
-import { type LeaderEpochEntry, LeaderEpochs } from './leader-epochs.ts';
+import { LeaderEpochs } from './leader-epochs.ts';
 import { LOG_CONFIG_DEFAULTS } from './log-config.ts';
+import { readPartitionFile, savePartitionFile } from './partition-file.ts';
 import { type LogEnvironment, PartitionLog } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { decideTail } from './recovery-state.ts';
@@ -42,13 +45,8 @@ export interface OpenLogOptions {
   readonly salvage: boolean;
 }
 
-/** Identity and slow-moving state, as stored in the partition folder. */
-interface PartitionFile {
-  readonly topic: string;
-  readonly topicId: Buffer;
-  readonly partition: number;
+interface SegmentsOptions extends OpenLogOptions {
   readonly logStartOffset: number;
-  readonly leaderEpochs: readonly LeaderEpochEntry[];
 }
 
 /** Undefined if the folder is not that of a partition: its creation was cut short before anything could be stored. */
@@ -57,17 +55,19 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
   const { folder } = options;
   const identity = await readPartitionFile(disk, folder);
   if (identity === undefined) return undefined;
+  // Before anything is removed because of it: after a crash, what is read may not be on the disk yet.
+  if (!options.clean) await savePartitionFile(disk, folder, identity);
   await finishCompactionSwaps(disk, folder);
   await removeLeftovers(disk, folder);
 
   const epochs = new LeaderEpochs(identity.leaderEpochs);
-  const segments = await openSegments(environment, options, epochs);
+  const segments = await openSegments(environment, { ...options, logStartOffset: identity.logStartOffset }, epochs);
   if (segments.length === 0) segments.push(Segment.create(segmentOptions(disk, folder, identity.logStartOffset)));
   const logStartOffset = Math.max(identity.logStartOffset, segments[0]!.baseOffset);
   const logEndOffset = Math.max(segments.at(-1)!.nextOffset, logStartOffset);
   epochs.truncateEnd(logEndOffset);
   const { producers, snapshotOffsets } = await loadProducers(disk, folder, segments, logEndOffset);
-  return new PartitionLog(environment, {
+  const log = new PartitionLog(environment, {
     topic: identity.topic,
     topicId: identity.topicId,
     partition: identity.partition,
@@ -80,34 +80,14 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
     leaderEpochs: epochs,
     recoveryPoint: options.clean ? logEndOffset : Math.min(options.recoveryPoint, logEndOffset),
   });
+  // Saved anew for the same reason as segments are rewritten. It also syncs the folder: what was removed above must not
+  // come back after the next crash, when the log has grown over it.
+  if (!options.clean) await log.saveState();
+  return log;
 }
 
 function segmentOptions(disk: Disk, folder: string, base: number) {
   return { disk, folder, baseOffset: base, indexIntervalBytes: LOG_CONFIG_DEFAULTS.indexIntervalBytes };
-}
-
-async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionFile | undefined> {
-  const path = join(folder, PARTITION_FILE);
-  const value = await readJsonFile(disk, path);
-  if (value === undefined) return undefined;
-  const { topic, topicId, partition, logStartOffset, leaderEpochs } = value as Record<string, unknown>;
-  if (
-    typeof topic !== 'string' ||
-    typeof topicId !== 'string' ||
-    !/^[0-9a-f]{32}$/.test(topicId) ||
-    !Number.isSafeInteger(partition) ||
-    !Number.isSafeInteger(logStartOffset) ||
-    !Array.isArray(leaderEpochs)
-  ) {
-    throw new BurrowError('STORAGE_CORRUPT', `${path} does not describe a partition.`, { fields: { file: path } });
-  }
-  return {
-    topic,
-    topicId: Buffer.from(topicId, 'hex'),
-    partition: partition as number,
-    logStartOffset: logStartOffset as number,
-    leaderEpochs: leaderEpochs as LeaderEpochEntry[],
-  };
 }
 
 async function removeLeftovers(disk: Disk, folder: string): Promise<void> {
@@ -118,47 +98,124 @@ async function removeLeftovers(disk: Disk, folder: string): Promise<void> {
   }
 }
 
-/** Opens all segments; the last one is ready for appends. */
+/**
+ * Opens all segments; the last one is ready for appends. Segments follow each other without gaps (compaction keeps it
+ * so), and the first begins at or below the log start offset: otherwise a file is missing.
+ */
 async function openSegments(
   environment: LogEnvironment,
-  options: OpenLogOptions,
+  options: SegmentsOptions,
   epochs: LeaderEpochs,
 ): Promise<Segment[]> {
   const { disk } = environment;
-  const { folder, recoveryPoint, clean } = options;
-  const bases = (await disk.list(folder))
+  const { folder, recoveryPoint, clean, salvage, logStartOffset } = options;
+  const found = (await disk.list(folder))
     .map((name) => offsetOfFileName(name, LOG_SUFFIX))
     .filter((base) => base !== undefined);
+  // Below the log start offset, the removal of files may have been cut short in any order.
+  const bases = found.filter((_, i) => i + 1 === found.length || found[i + 1]! > logStartOffset);
+  for (const base of found.filter((base) => !bases.includes(base))) await disk.remove(logFile(folder, base));
   const segments: Segment[] = [];
   for (const [i, base] of bases.entries()) {
     const nextBase = bases[i + 1];
     const segment = Segment.create(segmentOptions(disk, folder, base));
-    const trusted = clean || (nextBase !== undefined && nextBase <= recoveryPoint);
-    if (trusted) {
-      await openTrusted(segment);
-      if (nextBase !== undefined) segment.forgetIndexes();
-      segments.push(segment);
-      continue;
-    }
-    const whole = await checkSegment(environment, segment, segments.at(-1)?.nextOffset ?? 0, options, epochs);
-    segments.push(segment);
-    if (!whole) {
-      await dropSegmentsBehind(environment, options, bases.slice(i + 1));
+    const expected = segments.at(-1)?.nextOffset ?? Math.min(base, logStartOffset);
+    if (base !== expected) {
+      decideOrRefuse(environment, options, {
+        path: segment.path,
+        position: 0,
+        offset: expected,
+        problem: 'a segment before it is missing',
+      });
+      await dropSegments(environment, options, bases.slice(i));
       break;
     }
-    if (nextBase !== undefined) {
-      await segment.writeIndexes();
-      segment.forgetIndexes();
+    const trusted = !salvage && (clean || (nextBase !== undefined && nextBase <= recoveryPoint));
+    if (!trusted) await removeIndexes(disk, folder, base);
+    if (!trusted && base >= recoveryPoint) await rewriteFile(disk, segment.path);
+    const whole = trusted ? await openTrusted(segment) : await checkSegment(environment, segment, options, epochs);
+    segments.push(segment);
+    if (!whole) {
+      await dropSegments(environment, options, bases.slice(i + 1));
+      break;
     }
+    if (nextBase === undefined) continue;
+    if (!trusted) await segment.writeIndexes();
+    segment.forgetIndexes();
+  }
+  await segments.at(-1)?.loadIndexes();
+  const end = Math.max(segments.at(-1)?.nextOffset ?? 0, logStartOffset);
+  if (end < recoveryPoint) {
+    const path = segments.at(-1)?.path ?? folder;
+    decideOrRefuse(environment, options, {
+      path,
+      position: segments.at(-1)?.bytes ?? 0,
+      offset: end,
+      problem: 'the log ends here',
+    });
+  }
+  if (segments.length > 0 && segments.at(-1)!.nextOffset < logStartOffset) {
+    // All that is left was deleted, and what followed was never synced: the log goes on at its start offset.
+    await dropSegments(
+      environment,
+      options,
+      segments.map((segment) => segment.baseOffset),
+    );
+    return [];
   }
   return segments;
 }
 
-async function openTrusted(segment: Segment): Promise<void> {
+const REWRITE_WINDOW_BYTES = 1024 * 1024;
+
+/**
+ * Writes what was not known to be synced once more. After a failed sync the kernel holds pages that read well, are not
+ * on the disk, and that no later sync writes (Rebello et al., ATC'20): a restart must not believe them.
+ */
+async function rewriteTail(file: DiskFile, start: number, end: number): Promise<void> {
+  for (let position = start; position < end; position += REWRITE_WINDOW_BYTES) {
+    const window = await file.read(position, Math.min(REWRITE_WINDOW_BYTES, end - position));
+    await file.write([window], position);
+  }
+}
+
+/** The same for a file whose very name may not be on the disk: a new file takes its place. */
+async function rewriteFile(disk: Disk, path: string): Promise<void> {
+  const source = await disk.open(path);
+  const copy = await disk.open(`${path}.new`, { create: true, truncate: true });
+  try {
+    for (let position = 0; ; ) {
+      const window = await source.read(position, REWRITE_WINDOW_BYTES);
+      if (window.length === 0) break;
+      await copy.write([window], position);
+      position += window.length;
+    }
+    await copy.sync();
+  } finally {
+    await source.close();
+    await copy.close();
+  }
+  await disk.rename(`${path}.new`, path);
+}
+
+/** Indexes of a segment that may be cut would fit again once it has grown to its old size with other batches. */
+async function removeIndexes(disk: Disk, folder: string, base: number): Promise<void> {
+  await disk.remove(offsetIndexFile(folder, base));
+  await disk.remove(timeIndexFile(folder, base));
+}
+
+/** A segment that was synced as a whole: only its tail is read, to learn where it ends. */
+async function openTrusted(segment: Segment): Promise<boolean> {
   const file = await segment.file();
   segment.forgetIndexes();
-  await segment.loadSummary(await file.size());
-  await segment.closeFile();
+  const { position, problem } = await segment.loadSummary(await file.size());
+  if (problem === undefined) return true;
+  throw new BurrowError(
+    'STORAGE_CORRUPT',
+    `${segment.path} is damaged at position ${position} (${problem}), although all of it was known to be synced. ` +
+      'Restore the file from a replica or backup, or start with --salvage to drop everything behind the damage.',
+    { fields: { file: segment.path, position } },
+  );
 }
 
 /**
@@ -168,13 +225,13 @@ async function openTrusted(segment: Segment): Promise<void> {
 async function checkSegment(
   environment: LogEnvironment,
   segment: Segment,
-  previousEnd: number,
-  options: OpenLogOptions,
+  options: SegmentsOptions,
   epochs: LeaderEpochs,
 ): Promise<boolean> {
   const file = await segment.file();
   const size = await file.size();
-  let expected = Math.max(previousEnd, segment.baseOffset);
+  let expected = segment.baseOffset;
+  let syncedBytes = 0;
   let outOfOrderAt: number | undefined;
   const result = await scanSegment(
     (position, bytes) => file.read(position, bytes),
@@ -187,44 +244,68 @@ async function checkSegment(
         return;
       }
       expected = nextOffset(window, at);
+      if (expected <= options.recoveryPoint) syncedBytes = position + bytes;
       segment.noteAppend(position, base, expected, bytes, maxTimestamp(window, at));
       // Epochs are saved off the append path: one that was missed stands in the batches themselves.
       epochs.assign(partitionLeaderEpoch(window, at), base);
     },
   );
   segment.writtenBytes = segment.bytes;
+  if (segment.baseOffset < options.recoveryPoint) await rewriteTail(file, syncedBytes, segment.bytes);
   const problem = outOfOrderAt === undefined ? result.problem : 'offsets go back';
   if (problem === undefined) return true;
 
-  const facts = { intactEndOffset: segment.nextOffset, recoveryPoint: options.recoveryPoint, salvage: options.salvage };
-  const decision = decideTail(facts);
-  const fields = { file: segment.path, position: segment.bytes, offset: segment.nextOffset, problem };
-  if (decision === 'refuse') {
-    throw new BurrowError(
-      'STORAGE_CORRUPT',
-      `${segment.path} is damaged at position ${segment.bytes}, offset ${segment.nextOffset} (${problem}), below offset ` +
-        `${options.recoveryPoint} that was known to be synced. Restore the file from a replica or backup, ` +
-        'or start with --salvage to drop everything behind the damage.',
-      { fields },
-    );
-  }
-  if (decision === 'salvage') environment.logger.error(fields, 'salvage: dropping everything behind the damage');
-  else environment.logger.warn({ ...fields, droppedBytes: size - segment.bytes }, 'torn tail truncated');
+  decideOrRefuse(environment, options, {
+    path: segment.path,
+    position: segment.bytes,
+    offset: segment.nextOffset,
+    problem,
+  });
   await file.truncate(segment.bytes);
+  // At once: a segment that is cut to what was synced has nothing that would bring the next sync about.
+  await file.sync();
   return false;
 }
 
+/** Returns if the log may end at `offset`; throws where that would drop what was known to be synced. */
+function decideOrRefuse(
+  { logger }: LogEnvironment,
+  { recoveryPoint, salvage, logStartOffset }: SegmentsOptions,
+  found: { path: string; position: number; offset: number; problem: string },
+): void {
+  const fields = { file: found.path, position: found.position, offset: found.offset, problem: found.problem };
+  // What was deleted is not missed.
+  const intactEndOffset = Math.max(found.offset, logStartOffset);
+  switch (decideTail({ intactEndOffset, recoveryPoint, salvage })) {
+    case 'truncate':
+      logger.warn(fields, 'torn tail truncated');
+      return;
+    case 'salvage':
+      logger.error({ ...fields, recoveryPoint }, 'salvage: dropping everything behind the damage');
+      return;
+    case 'refuse':
+      throw new BurrowError(
+        'STORAGE_CORRUPT',
+        `${found.path} is damaged at position ${found.position}, offset ${found.offset} (${found.problem}), below offset ` +
+          `${recoveryPoint} that was known to be synced. Restore the file from a replica or backup, ` +
+          'or start with --salvage to drop everything behind the damage.',
+        { fields },
+      );
+  }
+}
+
 /** Segments behind a cut hold nothing that was known to be synced, or are given up by salvage. */
-async function dropSegmentsBehind(
+async function dropSegments(
   { disk, logger }: LogEnvironment,
   { folder }: OpenLogOptions,
   bases: number[],
 ): Promise<void> {
   for (const base of bases) {
-    const { path } = Segment.create(segmentOptions(disk, folder, base));
-    logger.warn({ file: path }, 'segment behind a torn one removed');
+    const path = logFile(folder, base);
+    logger.warn({ file: path }, 'segment behind a torn place removed');
     await disk.remove(path);
   }
+  await disk.syncDirectory(folder);
 }
 
 /** The newest usable snapshot, brought up to date from the batches behind it. */

@@ -4,10 +4,10 @@
  */
 import {
   BATCH_HEADER_BYTES,
-  baseOffset as batchBaseOffset,
-  batchBytes as batchBytesAt,
-  maxTimestamp as batchMaxTimestamp,
-  nextOffset as batchNextOffset,
+  getBaseOffset as batchBaseOffset,
+  getBatchBytes as batchBytesAt,
+  getMaxTimestamp as batchMaxTimestamp,
+  getNextOffset as batchNextOffset,
 } from '../../src/records/batch-header.ts';
 import { scanBatch } from '../../src/records/check-batch.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
@@ -216,7 +216,7 @@ export class Segment {
   }
 
   /** Loads the facts of a closed segment without reading all of it: last offset and newest timestamp. */
-  async loadSummary(fileBytes: number): Promise<void> {
+  async loadSummary(fileBytes: number): Promise<ScanResult> {
     this.bytes = fileBytes;
     this.writtenBytes = fileBytes;
     this.syncedBytes = fileBytes;
@@ -224,7 +224,7 @@ export class Segment {
     await this.loadIndexes();
     this.maxTimestampMs = this.#timeIndex!.lastTimestampMs;
     const tail = this.#offsetIndex!.positionAtOrBefore(0xffff_ffff);
-    await scanSegment(
+    return scanSegment(
       (position, bytes) => this.read(position, bytes),
       fileBytes,
       (batch, at) => {

@@ -7,6 +7,7 @@
  * Integers are big-endian. An int64 is a safe integer; a larger one makes the reader bad.
  * Byte strings are views into the input, not copies: what outlives the message must be copied.
  */
+import { readInt16, readInt32, readInt64 } from './big-endian.ts';
 import { decodeUtf8 } from './utf8.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -76,8 +77,7 @@ export class ByteReader {
 
   int16(): number {
     const position = this.#take(2);
-    if (position < 0) return 0;
-    return ((this.#bytes[position]! << 24) >> 16) | this.#bytes[position + 1]!;
+    return position < 0 ? 0 : readInt16(this.#bytes, position);
   }
 
   uint16(): number {
@@ -86,9 +86,7 @@ export class ByteReader {
 
   int32(): number {
     const position = this.#take(4);
-    if (position < 0) return 0;
-    const bytes = this.#bytes;
-    return (bytes[position]! << 24) | (bytes[position + 1]! << 16) | (bytes[position + 2]! << 8) | bytes[position + 3]!;
+    return position < 0 ? 0 : readInt32(this.#bytes, position);
   }
 
   uint32(): number {
@@ -97,9 +95,9 @@ export class ByteReader {
 
   /** A safe integer; the reader becomes bad if the value is none. */
   int64(): number {
-    const high = this.int32();
-    const value = high * 0x1_0000_0000 + this.uint32();
-    if (!this.#ok) return 0;
+    const position = this.#take(8);
+    if (position < 0) return 0;
+    const value = readInt64(this.#bytes, position);
     if (Number.isSafeInteger(value)) return value;
     this.fail();
     return 0;

@@ -12,7 +12,7 @@ export const VARINT_BYTES_MAX = 5;
 export const VARLONG_BYTES_MAX = 10;
 
 /** Size of the unsigned varint of a uint32. */
-export function uvarintBytes(value: number): number {
+function uvarintBytes(value: number): number {
   const unsigned = value >>> 0;
   if (unsigned < 0x80) return 1;
   if (unsigned < 0x4000) return 2;

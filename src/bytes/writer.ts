@@ -7,6 +7,7 @@
  *
  * Values out of range are the caller's fault and are cut to their width, as the array would.
  */
+import { writeInt16, writeInt32, writeInt64 } from './big-endian.ts';
 import { encodeUtf8Into, utf8Bytes } from './utf8.ts';
 import { VARINT_BYTES_MAX, VARLONG_BYTES_MAX, writeUvarint, writeVarint, writeVarlong } from './varint.ts';
 
@@ -62,8 +63,7 @@ export class ByteWriter {
 
   int16(value: number): this {
     const position = this.#grow(2);
-    this.#bytes[position] = value >> 8;
-    this.#bytes[position + 1] = value;
+    writeInt16(this.#bytes, position, value);
     return this;
   }
 
@@ -72,7 +72,8 @@ export class ByteWriter {
   }
 
   int32(value: number): this {
-    this.patchInt32(this.#grow(4), value);
+    const position = this.#grow(4);
+    writeInt32(this.#bytes, position, value);
     return this;
   }
 
@@ -82,7 +83,9 @@ export class ByteWriter {
 
   /** `value` is a safe integer. */
   int64(value: number): this {
-    return this.int32(Math.floor(value / 0x1_0000_0000)).int32(value >>> 0);
+    const position = this.#grow(8);
+    writeInt64(this.#bytes, position, value);
+    return this;
   }
 
   float64(value: number): this {
@@ -202,11 +205,7 @@ export class ByteWriter {
   /** Writes an int32 over what stands at `position`. */
   patchInt32(position: number, value: number): void {
     if (position < 0 || position + 4 > this.#position) throw new RangeError(`Nothing was written at ${position}`);
-    const bytes = this.#bytes;
-    bytes[position] = value >> 24;
-    bytes[position + 1] = value >> 16;
-    bytes[position + 2] = value >> 8;
-    bytes[position + 3] = value;
+    writeInt32(this.#bytes, position, value);
   }
 
   /** The bytes written. They are the caller's; the writer is empty and starts in new memory. */

@@ -343,6 +343,13 @@ const TABLE = {
     'The broker cannot be reached.',
     'Check the address, and that the broker runs.',
   ),
+  BUFFER_FULL: row(
+    205,
+    true,
+    undefined,
+    'The producer’s buffer had no room within maxBlockMs.',
+    'Send more slowly, raise bufferBytes or maxBlockMs, or see why the broker does not keep up.',
+  ),
 
   INTERNAL_ERROR: row(
     255,

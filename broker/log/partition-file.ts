@@ -1,0 +1,48 @@
+/** The file in a partition's folder that says whose it is, and keeps what moves slowly: log start and leader epochs. */
+import { join } from 'node:path';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { Disk } from '../ports/disk.ts';
+import { readJsonFile, replaceJsonFile } from './atomic-file.ts';
+import { PARTITION_FILE } from './file-names.ts';
+import type { LeaderEpochEntry } from './leader-epochs.ts';
+
+export interface PartitionFile {
+  readonly topic: string;
+  readonly topicId: Buffer;
+  readonly partition: number;
+  readonly logStartOffset: number;
+  readonly leaderEpochs: readonly LeaderEpochEntry[];
+}
+
+/** Undefined if there is none; STORAGE_CORRUPT if it does not describe a partition. */
+export async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionFile | undefined> {
+  const path = join(folder, PARTITION_FILE);
+  const value = await readJsonFile(disk, path);
+  if (value === undefined) return undefined;
+  const { topic, topicId, partition, logStartOffset, leaderEpochs } = value as Record<string, unknown>;
+  if (
+    typeof topic !== 'string' ||
+    typeof topicId !== 'string' ||
+    !/^[0-9a-f]{32}$/.test(topicId) ||
+    !Number.isSafeInteger(partition) ||
+    !Number.isSafeInteger(logStartOffset) ||
+    !Array.isArray(leaderEpochs)
+  ) {
+    throw new BurrowError('STORAGE_CORRUPT', `${path} does not describe a partition.`, { fields: { file: path } });
+  }
+  return {
+    topic,
+    topicId: Buffer.from(topicId, 'hex'),
+    partition: partition as number,
+    logStartOffset: logStartOffset as number,
+    leaderEpochs: leaderEpochs as LeaderEpochEntry[],
+  };
+}
+
+/** Durable when it resolves, and so are all names in the folder. */
+export function savePartitionFile(disk: Disk, folder: string, contents: PartitionFile): Promise<void> {
+  return replaceJsonFile(disk, join(folder, PARTITION_FILE), {
+    ...contents,
+    topicId: contents.topicId.toString('hex'),
+  });
+}

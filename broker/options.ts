@@ -1,0 +1,446 @@
+/**
+ * Every option of a broker, once. From this table come the flags of `burrow start`, the BURROW_* variables, the keys
+ * of the config file, the camelCase fields of `startBroker`, their checks (resolve-options.ts) and docs/configuration.md
+ * (compared by a test).
+ *
+ * It says what may be set, not what it does: that stands where the option is used.
+ */
+import type { Logger } from './ports/logger.ts';
+
+interface CommonRow {
+  readonly group: OptionGroup;
+  /** `command`: means something to the command line only and is no field of `startBroker`. */
+  readonly scope?: 'command';
+  readonly sentence: string;
+}
+
+interface QuantityRow extends CommonRow {
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  /** Whether -1, or the word `unlimited`, is allowed besides the bounds. */
+  readonly unlimited?: true;
+}
+
+export type OptionRow =
+  | (CommonRow & { readonly type: 'string'; readonly default: string | undefined; readonly value: string })
+  | (CommonRow & { readonly type: 'boolean'; readonly default: boolean })
+  | (CommonRow & { readonly type: 'enum'; readonly default: string; readonly choices: readonly string[] })
+  | (CommonRow & { readonly type: 'list'; readonly default: readonly string[]; readonly value: string })
+  /** 0 is a free port, `off` no listener. `embedded` is the default inside `startBroker`. */
+  | (CommonRow & { readonly type: 'port'; readonly default: number | 'off'; readonly embedded: number | 'off' })
+  | (QuantityRow & { readonly type: 'integer' })
+  | (QuantityRow & { readonly type: 'duration' })
+  | (QuantityRow & { readonly type: 'bytes' });
+
+export type OptionGroup = 'Storage' | 'Listeners' | 'Durability' | 'Topics' | 'Limits' | 'Node' | 'Command';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+const TIB = 1024 * GIB;
+const SECOND = 1000;
+const DAY = 86_400 * SECOND;
+const INT32_MAX = 2 ** 31 - 1;
+
+const OPTIONS = {
+  'data-dir': {
+    group: 'Storage',
+    type: 'string',
+    value: 'folder',
+    default: './burrow-data',
+    sentence: 'Folder that holds everything the broker stores. Created if absent; one broker at a time may use it.',
+  },
+  salvage: {
+    group: 'Storage',
+    type: 'boolean',
+    default: false,
+    sentence: 'Start although stored data is damaged below what was known to be synced, and drop what is damaged.',
+  },
+  'disk-free-bytes-min': {
+    group: 'Storage',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: 0,
+    max: TIB,
+    sentence: 'Free space on the data folder’s disk below which writes are refused with STORAGE_FULL.',
+  },
+  'tail-cache-bytes': {
+    group: 'Storage',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: 0,
+    max: 64 * GIB,
+    sentence: 'Memory for the newest batches of all partitions, so that consumers near the end never touch the disk.',
+  },
+
+  host: {
+    group: 'Listeners',
+    type: 'string',
+    value: 'address',
+    default: '127.0.0.1',
+    sentence: 'Address that all listeners bind. Other than loopback needs allow-insecure.',
+  },
+  'advertised-host': {
+    group: 'Listeners',
+    type: 'string',
+    value: 'name',
+    default: undefined,
+    sentence: 'Name or address under which clients are told to reach this broker. Default: host.',
+  },
+  'allow-insecure': {
+    group: 'Listeners',
+    type: 'boolean',
+    default: false,
+    sentence: 'Allow a host other than loopback although clients are not authenticated.',
+  },
+  port: {
+    group: 'Listeners',
+    type: 'port',
+    default: 7420,
+    embedded: 0,
+    sentence: 'Port of the native protocol (WebSocket).',
+  },
+  'kafka-port': {
+    group: 'Listeners',
+    type: 'port',
+    default: 9092,
+    embedded: 0,
+    sentence: 'Port of the Kafka protocol.',
+  },
+  'allowed-origins': {
+    group: 'Listeners',
+    type: 'list',
+    value: 'origins',
+    default: [],
+    sentence: 'Web origins besides the broker’s own that may open native connections, such as https://app.example.',
+  },
+  'allowed-hosts': {
+    group: 'Listeners',
+    type: 'list',
+    value: 'names',
+    default: [],
+    sentence:
+      'Host names accepted in the Host header besides loopback names, host and advertised-host (guards against DNS rebinding).',
+  },
+
+  flush: {
+    group: 'Durability',
+    type: 'enum',
+    choices: ['always', 'interval', 'none'],
+    default: 'always',
+    sentence:
+      'When written data is synced: always before it is acknowledged, every flush-interval-ms, or when the system likes. Only always survives a power loss.',
+  },
+  'flush-interval-ms': {
+    group: 'Durability',
+    type: 'duration',
+    default: SECOND,
+    min: 1,
+    max: DAY,
+    sentence: 'Time between syncs with flush=interval.',
+  },
+  'journal-bytes': {
+    group: 'Durability',
+    type: 'bytes',
+    default: 128 * MIB,
+    min: 4 * MIB,
+    max: 16 * GIB,
+    sentence:
+      'Size of the journal that flush=always syncs; at half of it the segments are synced and the journal is reused.',
+  },
+  'unwritten-bytes-max': {
+    group: 'Durability',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: MIB,
+    max: 16 * GIB,
+    sentence: 'Produced bytes that may wait for the disk; producers beyond it wait.',
+  },
+
+  'auto-create-topics': {
+    group: 'Topics',
+    type: 'boolean',
+    default: true,
+    sentence: 'Create an unknown topic when a client produces to it or asks for it.',
+  },
+  'default-partitions': {
+    group: 'Topics',
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 100_000,
+    sentence: 'Partitions of a topic created without a number.',
+  },
+  'default-replication-factor': {
+    group: 'Topics',
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 15,
+    sentence: 'Replicas of a topic created without a number.',
+  },
+  'partitions-max': {
+    group: 'Topics',
+    type: 'integer',
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'Partitions this broker holds at most.',
+  },
+  'segment-bytes': {
+    group: 'Topics',
+    type: 'bytes',
+    default: GIB,
+    min: KIB,
+    max: INT32_MAX,
+    sentence: 'Default of the topic config segment.bytes: size at which a new segment file is begun.',
+  },
+  'segment-ms': {
+    group: 'Topics',
+    type: 'duration',
+    default: 7 * DAY,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    sentence: 'Default of the topic config segment.ms: age at which a new segment file is begun.',
+  },
+  'retention-ms': {
+    group: 'Topics',
+    type: 'duration',
+    default: 7 * DAY,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    unlimited: true,
+    sentence: 'Default of the topic config retention.ms: age at which segments are removed.',
+  },
+  'retention-bytes': {
+    group: 'Topics',
+    type: 'bytes',
+    default: -1,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    unlimited: true,
+    sentence: 'Default of the topic config retention.bytes: size of a partition beyond which old segments are removed.',
+  },
+  'max-message-bytes': {
+    group: 'Topics',
+    type: 'bytes',
+    // Kafka's default: 1 MiB and room for the batch's overhead.
+    default: MIB + 12,
+    min: 0,
+    max: 256 * MIB,
+    sentence: 'Default of the topic config max.message.bytes: size of the largest record batch, as compressed.',
+  },
+  'min-insync-replicas': {
+    group: 'Topics',
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 15,
+    sentence: 'Default of the topic config min.insync.replicas: replicas that must be in sync for acks=all.',
+  },
+
+  'connections-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'Open connections per listener.',
+  },
+  'connections-per-ip-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'Open connections per listener from one address.',
+  },
+  'handshake-timeout-ms': {
+    group: 'Limits',
+    type: 'duration',
+    default: 10 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'Time from opening a connection to its first complete request; silent ones are closed.',
+  },
+  'idle-timeout-ms': {
+    group: 'Limits',
+    type: 'duration',
+    // Java clients close their side after 9 minutes (connections.max.idle.ms), one before Kafka's brokers do.
+    default: 600 * SECOND,
+    min: 100,
+    max: DAY,
+    sentence: 'Time without a request after which a connection is closed; native connections are pinged and stay.',
+  },
+  'ping-interval-ms': {
+    group: 'Limits',
+    type: 'duration',
+    default: 30 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'Time between pings of a native connection; one that answers none within this time is closed.',
+  },
+  'frame-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 16 * MIB,
+    min: 64 * KIB,
+    max: GIB,
+    sentence: 'Size of a native frame, once the handshake is done.',
+  },
+  'kafka-request-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 32 * MIB,
+    min: 64 * KIB,
+    max: GIB,
+    sentence: 'Size of a Kafka request.',
+  },
+  'fetch-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 16 * MIB,
+    min: KIB,
+    max: GIB,
+    sentence: 'Records in one fetch answer, whatever the client asks for; a single larger batch still goes out whole.',
+  },
+  'in-flight-requests-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'Requests of one connection that may be waiting for their answer; reading pauses at that number.',
+  },
+  'in-flight-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 32 * MIB,
+    min: 64 * KIB,
+    max: 16 * GIB,
+    sentence: 'Bytes of those requests; reading pauses at that size.',
+  },
+  'write-buffered-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 8 * MIB,
+    min: 64 * KIB,
+    max: 16 * GIB,
+    sentence: 'Bytes that may wait in memory for a slow reader; its requests are not served until it reads on.',
+  },
+  'decompressed-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: MIB,
+    max: GIB,
+    sentence: 'Size of one decompressed batch, where the broker must look inside: on compacted topics.',
+  },
+
+  'node-id': {
+    group: 'Node',
+    type: 'integer',
+    default: 1,
+    min: 0,
+    max: INT32_MAX,
+    sentence: 'Number of this broker, unique in its cluster.',
+  },
+  rack: {
+    group: 'Node',
+    type: 'string',
+    value: 'name',
+    default: undefined,
+    sentence: 'Rack or zone of this broker, told to clients.',
+  },
+
+  config: {
+    group: 'Command',
+    scope: 'command',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'JSON file with these options as its keys. Not allowed as a key of the file itself.',
+  },
+  json: {
+    group: 'Command',
+    scope: 'command',
+    type: 'boolean',
+    default: false,
+    sentence: 'Print one line of JSON on standard output when ready, instead of the banner.',
+  },
+  'log-level': {
+    group: 'Command',
+    scope: 'command',
+    type: 'enum',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    default: 'info',
+    sentence: 'Least important lines that are logged, on standard error.',
+  },
+  'log-format': {
+    group: 'Command',
+    scope: 'command',
+    type: 'enum',
+    choices: ['auto', 'json', 'pretty'],
+    default: 'auto',
+    sentence: 'Form of log lines; auto is pretty on a terminal and JSON elsewhere.',
+  },
+} as const satisfies Record<string, OptionRow>;
+
+export type OptionName = keyof typeof OPTIONS;
+
+/** In the order of the table. */
+export const OPTION_TABLE: ReadonlyMap<OptionName, OptionRow> = new Map(
+  Object.entries(OPTIONS) as Array<[OptionName, OptionRow]>,
+);
+
+type CamelCase<Name extends string> = Name extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
+
+type ValueOf<Row> = Row extends { type: 'boolean' }
+  ? boolean
+  : Row extends { type: 'enum'; choices: ReadonlyArray<infer Choice> }
+    ? Choice
+    : Row extends { type: 'port' }
+      ? number | 'off'
+      : Row extends { type: 'list' }
+        ? readonly string[]
+        : Row extends { type: 'string' }
+          ? string | Extract<Row extends { default: infer Default } ? Default : never, undefined>
+          : number;
+
+/** Every option with its checked value. Durations are milliseconds, sizes bytes, -1 is unlimited. */
+export type Settings = {
+  readonly [Name in OptionName as CamelCase<Name>]: ValueOf<(typeof OPTIONS)[Name]>;
+};
+
+type CommandName = {
+  [Name in OptionName]: (typeof OPTIONS)[Name] extends { scope: 'command' } ? Name : never;
+}[OptionName];
+
+/** What the broker itself is given: all options but those of the command line. */
+export type BrokerSettings = Omit<Settings, CamelCase<CommandName>>;
+
+/**
+ * Options of `startBroker`. What is left out has the default of the table, except that every listener takes a free
+ * port of 127.0.0.1, so that several brokers fit into one process.
+ */
+export type BrokerOptions = {
+  readonly [Name in keyof Omit<BrokerSettings, 'dataDir'>]?: BrokerSettings[Name] | undefined;
+} & {
+  /** `'memory'` keeps everything in this process; anything else is the data folder. */
+  readonly storage: string;
+  /** Default: silent. */
+  readonly logger?: Logger | undefined;
+};
+
+/** `flush-interval-ms` → `flushIntervalMs`. */
+export function camelCaseName(name: string): string {
+  return name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** `flush-interval-ms` → `BURROW_FLUSH_INTERVAL_MS`. */
+export function environmentName(name: string): string {
+  return `BURROW_${name.replaceAll('-', '_').toUpperCase()}`;
+}

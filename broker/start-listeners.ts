@@ -1,0 +1,83 @@
+/** Starts the listeners that are on, and tells each its limits. Their code is loaded here, so that what is off costs nothing. */
+import type { Broker, Parts } from './broker.ts';
+import type { BrokerSettings } from './options.ts';
+import type { NodeService } from './partitions/node-service.ts';
+import type { Logger } from './ports/logger.ts';
+import { softwareName } from './ports/software-name.ts';
+import { systemClock } from './ports/system-clock.ts';
+
+export async function startListeners(
+  settings: BrokerSettings,
+  service: NodeService,
+  logger: Logger,
+  parts: Parts,
+): Promise<Pick<Broker, 'ports' | 'addresses'>> {
+  const { host, advertisedHost } = settings;
+  const ports: { native?: number; kafka?: number } = {};
+  const addresses: { native?: string; kafka?: string } = {};
+  // Both stop together: neither should go on while the other waits for its clients.
+  const closers: Array<() => Promise<void>> = [];
+  parts.add('listeners', async () => {
+    await Promise.all(closers.map((close) => close()));
+  });
+  if (settings.port !== 'off') {
+    const { startNativeListener } = await import('./listeners/native/listener.ts');
+    const listener = await startNativeListener({
+      service,
+      host,
+      port: settings.port,
+      clock: systemClock,
+      logger,
+      software: softwareName(),
+      batchBytesMax: settings.maxMessageBytes,
+      allowedOrigins: settings.allowedOrigins,
+      allowedHosts: advertisedHost === undefined ? settings.allowedHosts : [...settings.allowedHosts, advertisedHost],
+      limits: {
+        frameBytesMax: settings.frameBytesMax,
+        connectionsMax: settings.connectionsMax,
+        connectionsPerIpMax: settings.connectionsPerIpMax,
+        handshakeTimeoutMs: settings.handshakeTimeoutMs,
+        // The listener pings at half of it.
+        idleTimeoutMs: settings.pingIntervalMs * 2,
+        inFlightRequestsMax: settings.inFlightRequestsMax,
+        inFlightBytesMax: settings.inFlightBytesMax,
+        writeBufferedBytesMax: settings.writeBufferedBytesMax,
+      },
+    });
+    closers.push(() => listener.close());
+    ports.native = listener.port;
+    addresses.native = `ws://${urlHost(host)}:${listener.port}`;
+    service.setAddress('native', advertisedHost ?? host, listener.port);
+  }
+  if (settings.kafkaPort !== 'off') {
+    const { startKafkaListener } = await import('./listeners/kafka/kafka-listener.ts');
+    const listener = await startKafkaListener({
+      service,
+      host,
+      port: settings.kafkaPort,
+      ...(advertisedHost === undefined ? {} : { advertisedHost }),
+      clock: systemClock,
+      logger,
+      limits: {
+        requestBytesMax: settings.kafkaRequestBytesMax,
+        inFlightRequestsMax: settings.inFlightRequestsMax,
+        inFlightBytesMax: settings.inFlightBytesMax,
+        outgoingBytesMax: settings.writeBufferedBytesMax,
+        fetchBytesMax: settings.fetchBytesMax,
+        connectionsMax: settings.connectionsMax,
+        connectionsPerAddressMax: settings.connectionsPerIpMax,
+        firstRequestTimeoutMs: settings.handshakeTimeoutMs,
+        idleTimeoutMs: settings.idleTimeoutMs,
+      },
+    });
+    closers.push(() => listener.close());
+    ports.kafka = listener.port;
+    addresses.kafka = `${urlHost(host)}:${listener.port}`;
+    service.setAddress('kafka', advertisedHost ?? host, listener.port);
+  }
+  return { ports, addresses };
+}
+
+function urlHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}

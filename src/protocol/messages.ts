@@ -1,0 +1,241 @@
+/**
+ * The messages of the native protocol, as one table. docs/protocol.md explains them; a test compares the two.
+ * Offsets and times are int53, times in milliseconds. In answers, errorNumber 0 means success (see docs/errors.md).
+ */
+import {
+  binary,
+  bool,
+  type Infer,
+  int8,
+  int16,
+  int32,
+  int53,
+  list,
+  nullable,
+  pieces,
+  type Schema,
+  string,
+  struct,
+  uint32,
+} from './schema.ts';
+
+/** Most topics, partitions or entries in one request. */
+export const ENTRIES_MAX = 100_000;
+const NAME_MAX = 255;
+const TEXT_MAX = 4096;
+const BINARY_MAX = 0x7fff_ffff;
+
+const name = string(NAME_MAX);
+const text = string(TEXT_MAX);
+const message = nullable(string(65_536));
+const errorNumber = int16;
+const entries = <T>(schema: Schema<T>): Schema<readonly T[]> => list(schema, ENTRIES_MAX);
+const result = { errorNumber, message };
+
+/** Isolation of reads: 0 up to the high watermark, 1 up to the last stable offset. */
+const isolation = int8;
+
+export interface MessageDefinition<Request, Response> {
+  readonly api: number;
+  readonly request: Schema<Request>;
+  readonly response: Schema<Response>;
+}
+
+function define<Q, R>(api: number, request: Schema<Q>, response: Schema<R>): MessageDefinition<Q, R> {
+  return { api, request, response };
+}
+
+export const MESSAGES = {
+  hello: define(
+    1,
+    struct({ protocolVersionMin: int16, protocolVersionMax: int16, clientId: name, software: name }),
+    struct({
+      protocolVersion: int16,
+      software: name,
+      nodeId: int32,
+      clusterId: name,
+      limits: struct({
+        frameBytesMax: uint32,
+        inFlightRequestsMax: uint32,
+        inFlightBytesMax: int53,
+        idleTimeoutMs: int53,
+        batchBytesMax: uint32,
+      }),
+    }),
+  ),
+  metadata: define(
+    2,
+    struct({ topics: nullable(entries(name)), autoCreate: bool }),
+    struct({
+      clusterId: name,
+      controllerId: int32,
+      brokers: entries(struct({ nodeId: int32, host: name, port: int32, rack: nullable(name) })),
+      topics: entries(
+        struct({
+          errorNumber,
+          name,
+          topicId: nullable(binary(16)),
+          internal: bool,
+          partitions: entries(
+            struct({
+              partition: int32,
+              leader: int32,
+              leaderEpoch: int32,
+              replicas: entries(int32),
+              inSyncReplicas: entries(int32),
+            }),
+          ),
+        }),
+      ),
+    }),
+  ),
+  produce: define(
+    3,
+    struct({
+      acks: int8,
+      timeoutMs: int32,
+      partitions: entries(struct({ topic: name, partition: int32, records: pieces(BINARY_MAX) })),
+    }),
+    struct({
+      partitions: entries(
+        struct({
+          topic: name,
+          partition: int32,
+          ...result,
+          baseOffset: int53,
+          logAppendTimeMs: int53,
+          logStartOffset: int53,
+        }),
+      ),
+    }),
+  ),
+  fetch: define(
+    4,
+    struct({
+      waitMs: int32,
+      bytesMin: int32,
+      bytesMax: int32,
+      isolation,
+      partitions: entries(
+        struct({ topic: name, partition: int32, offset: int53, bytesMax: int32, currentLeaderEpoch: int32 }),
+      ),
+    }),
+    struct({
+      partitions: entries(
+        struct({
+          topic: name,
+          partition: int32,
+          ...result,
+          highWatermark: int53,
+          lastStableOffset: int53,
+          logStartOffset: int53,
+          records: pieces(BINARY_MAX),
+        }),
+      ),
+    }),
+  ),
+  listOffsets: define(
+    5,
+    struct({
+      isolation,
+      partitions: entries(struct({ topic: name, partition: int32, currentLeaderEpoch: int32, timestampMs: int53 })),
+    }),
+    struct({
+      partitions: entries(
+        struct({ topic: name, partition: int32, ...result, timestampMs: int53, offset: int53, leaderEpoch: int32 }),
+      ),
+    }),
+  ),
+  initProducerId: define(
+    6,
+    struct({ transactionalId: nullable(name), transactionTimeoutMs: int32, producerId: int53, producerEpoch: int16 }),
+    struct({ producerId: int53, producerEpoch: int16 }),
+  ),
+  createTopics: define(
+    7,
+    struct({
+      topics: entries(
+        struct({
+          name,
+          partitions: int32,
+          replicationFactor: int16,
+          configs: entries(struct({ key: name, value: text })),
+        }),
+      ),
+      validateOnly: bool,
+    }),
+    struct({ topics: entries(struct({ name, ...result, topicId: nullable(binary(16)), partitions: int32 })) }),
+  ),
+  deleteTopics: define(8, struct({ names: entries(name) }), struct({ topics: entries(struct({ name, ...result })) })),
+  describeConfigs: define(
+    9,
+    struct({ names: entries(name) }),
+    struct({
+      topics: entries(
+        struct({
+          name,
+          ...result,
+          configs: entries(struct({ key: name, value: text, isDefault: bool, type: name, documentation: text })),
+        }),
+      ),
+    }),
+  ),
+  alterConfigs: define(
+    10,
+    struct({
+      topics: entries(struct({ name, changes: entries(struct({ key: name, value: nullable(text) })) })),
+      validateOnly: bool,
+    }),
+    struct({ topics: entries(struct({ name, ...result })) }),
+  ),
+  createPartitions: define(
+    11,
+    struct({ topics: entries(struct({ name, total: int32 })), validateOnly: bool }),
+    struct({ topics: entries(struct({ name, ...result })) }),
+  ),
+  deleteRecords: define(
+    12,
+    struct({ partitions: entries(struct({ topic: name, partition: int32, offset: int53 })) }),
+    struct({ partitions: entries(struct({ topic: name, partition: int32, ...result, logStartOffset: int53 })) }),
+  ),
+  partitionStatus: define(
+    13,
+    struct({ names: entries(name) }),
+    struct({
+      topics: entries(
+        struct({
+          name,
+          ...result,
+          partitions: entries(
+            struct({
+              partition: int32,
+              logStartOffset: int53,
+              highWatermark: int53,
+              lastStableOffset: int53,
+              logEndOffset: int53,
+              bytes: int53,
+              segments: int32,
+              failureErrorNumber: errorNumber,
+              failureMessage: message,
+            }),
+          ),
+        }),
+      ),
+    }),
+  ),
+  /** Makes a waiting fetch answer at once with what there is. Has no answer of its own. */
+  cancelFetch: define(14, struct({ correlationId: uint32 }), struct({})),
+} as const;
+
+export type MessageName = keyof typeof MESSAGES;
+export type RequestOf<N extends MessageName> = Infer<(typeof MESSAGES)[N]['request']>;
+export type ResponseOf<N extends MessageName> = Infer<(typeof MESSAGES)[N]['response']>;
+
+const NAME_BY_API: ReadonlyMap<number, MessageName> = new Map(
+  (Object.keys(MESSAGES) as MessageName[]).map((key) => [MESSAGES[key].api, key]),
+);
+
+/** Undefined for an api that this version does not know. */
+export function messageName(api: number): MessageName | undefined {
+  return NAME_BY_API.get(api);
+}

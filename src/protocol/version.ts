@@ -1,0 +1,17 @@
+/** What both ends of the native protocol agree on before the first message. */
+
+/** WebSocket subprotocol. */
+export const SUBPROTOCOL = 'burrow.v1';
+/** Versions of the messages that this code speaks. */
+export const PROTOCOL_VERSION_MIN = 1;
+export const PROTOCOL_VERSION_MAX = 1;
+
+/** First element of a message from the broker: an answer, or a push of some kind. */
+export const RESPONSE_FRAME = 0;
+/** The broker is about to close this connection; body []. */
+export const GOING_AWAY_PUSH = 1;
+
+/** Largest frame by default: a fetch answer of 16 MiB and its frame. */
+export const FRAME_BYTES_MAX_DEFAULT = 17 * 1024 * 1024;
+/** Largest frame before the handshake is done. */
+export const HELLO_FRAME_BYTES_MAX = 4096;
