@@ -15,6 +15,7 @@ export function runScenarios(
   more?: (target: () => KafkaTarget, program: string) => void,
 ): void {
   if (client !== undefined && 'missing' in client) {
+    // Skipped only where a client cannot be installed; the installer has said so on standard error.
     describe.skip(`${name} (missing: ${client.missing})`, () => {
       for (const scenario of SCENARIOS) it(scenario.name);
     });
