@@ -13,7 +13,9 @@ const run = promisify(execFile);
 
 const SYSTEM_PYTHON = '/usr/bin/python3';
 /** Pinned, so that a new release cannot break the suite; with the codecs that kafka-python leaves to others. */
-const PYTHON_PACKAGES = ['kafka-python==3.0.12', 'python-snappy==0.7.3', 'lz4==4.4.5', 'zstandard==0.25.0'];
+const KAFKA_PYTHON = ['kafka-python==3.0.12', 'python-snappy==0.7.3', 'lz4==4.4.5', 'zstandard==0.25.0'];
+/** Brings a librdkafka of its own, years newer than Debian's: it asks for topics by id, and checks versions otherwise. */
+const NEW_CONFLUENT_KAFKA = ['confluent-kafka==2.16.1'];
 const INSTALL_TIMEOUT_MS = 240_000;
 
 export type ForeignClient = { readonly program: string } | { readonly missing: string };
@@ -32,23 +34,31 @@ export async function ensureConfluentKafka(): Promise<ForeignClient> {
   );
 }
 
-/** A Python of its own folder with kafka-python. */
+export async function ensureNewConfluentKafka(): Promise<ForeignClient> {
+  return ensurePython(NEW_CONFLUENT_KAFKA);
+}
+
 export async function ensureKafkaPython(): Promise<ForeignClient> {
-  const folder = join(tmpdir(), `burrowmq-kafka-python-${PYTHON_PACKAGES[0]!.split('==')[1]}`);
+  return ensurePython(KAFKA_PYTHON);
+}
+
+/** A Python in a folder of its own with these packages, which stays there for later runs. */
+async function ensurePython(packages: readonly string[]): Promise<ForeignClient> {
+  const folder = join(tmpdir(), `burrowmq-${packages[0]!.replace('==', '-')}`);
   const program = join(folder, 'bin', 'python');
   if (existsSync(program)) return { program };
   // Built aside and moved, so that a run that is cut short leaves nothing half done behind.
   const building = `${folder}.${process.pid}`;
   try {
     await makeVenv(building);
-    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...PYTHON_PACKAGES];
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages];
     await run(join(building, 'bin', 'python'), pip, { timeout: INSTALL_TIMEOUT_MS });
     await rename(building, folder).catch((error: unknown) => {
       if (!existsSync(program)) throw error;
     });
     return { program };
   } catch (error) {
-    return missing('kafka-python', error);
+    return missing(packages[0]!, error);
   } finally {
     await rm(building, { recursive: true, force: true });
   }
