@@ -10,19 +10,11 @@ import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts'
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
-import type { AnnouncedApi, Api, RequestContext } from './api.ts';
-import { apiByKey } from './api-registry.ts';
-import { API_VERSIONS_KEY, apiVersions, unsupportedApiVersions } from './apis/18-api-versions.ts';
-import { compileMessage } from './codec.ts';
+import type { AnnouncedApi, RequestContext } from './api.ts';
 import { FrameCutter } from './frame-cutter.ts';
 import type { KafkaLimits } from './limits.ts';
-import { MessageReader } from './message-reader.ts';
-import { MessageWriter } from './message-writer.ts';
 import { Outgoing } from './outgoing.ts';
-import { requestHeader, responseHeader } from './schema/headers.ts';
-
-const requestHeaderCodec = compileMessage(requestHeader);
-const responseHeaderCodec = compileMessage(responseHeader);
+import { decodeRequest, encodeResponse, type KafkaRequest } from './request-frame.ts';
 
 /** What a connection needs of its listener. */
 export interface ConnectionHost {
@@ -33,7 +25,12 @@ export interface ConnectionHost {
   readonly announcedApis: readonly AnnouncedApi[];
   /** All brokers as a client that reached us at `localAddress` should see them. */
   brokersSeenFrom(localAddress: string): readonly BrokerAddress[];
+  /** Called when a connection may hold notably more bytes than when it last called. */
+  checkMemory(): void;
 }
+
+/** How many bytes a connection may gain before it has the memory of all connections checked. */
+const CHECK_MEMORY_BYTES = 1024 * 1024;
 
 /** A request on its way to its response. */
 interface Exchange {
@@ -55,10 +52,14 @@ export class KafkaConnection {
   #inFlightBytes = 0;
   /** Bytes of responses that wait for an earlier one. */
   #heldBytes = 0;
+  /** Bytes received and owed since the memory of all connections was checked. */
+  #uncheckedBytes = 0;
   /** Serial requests that wait for the one that runs. */
-  readonly #serialWaiting: Array<() => void> = [];
+  readonly #serialWaiting: Array<{ request: KafkaRequest; exchange: Exchange }> = [];
   #serialRunning = false;
   #reading = true;
+  /** Whether the loop that starts requests runs. */
+  #starting = false;
   #draining = false;
   #closed = false;
   /** Requests seen; 0 until the first. */
@@ -75,7 +76,7 @@ export class KafkaConnection {
     this.#host = host;
     this.#logger = host.logger.child({ remote: `${socket.remoteAddress}:${socket.remotePort}` });
     this.#cutter = new FrameCutter(host.limits.requestBytesMax);
-    this.#outgoing = new Outgoing(socket, () => this.#onProgress());
+    this.#outgoing = new Outgoing(socket, () => this.#onTaken());
     this.#openedMs = host.clock.monotonic();
     this.#lastReadMs = this.#openedMs;
     this.#progressMs = this.#openedMs;
@@ -89,11 +90,32 @@ export class KafkaConnection {
     this.#lastReadMs = this.#host.clock.monotonic();
     this.#cutter.push(chunk);
     this.#readRequests();
+    this.#onGrowth(chunk.length);
+  }
+
+  /** Bytes that this connection keeps in memory. */
+  get bufferedBytes(): number {
+    return this.#cutter.bytes + this.#inFlightBytes + this.#heldBytes + this.#outgoing.bytes;
+  }
+
+  #onGrowth(bytes: number): void {
+    this.#uncheckedBytes += bytes;
+    if (this.#uncheckedBytes < CHECK_MEMORY_BYTES) return;
+    this.#uncheckedBytes = 0;
+    this.#host.checkMemory();
+  }
+
+  /** Closes, since all connections together hold too much and this one holds most. */
+  shed(): void {
+    const { bufferedBytesTotalMax } = this.#host.limits;
+    const message = `This connection holds most of more than ${bufferedBytesTotalMax} bytes (bufferedBytesTotalMax).`;
+    this.#fail(new BurrowError('IN_FLIGHT_LIMIT', message, { fields: { bufferedBytes: this.bufferedBytes } }));
   }
 
   /** Starts all requests that have arrived and may be started, then decides whether to go on reading. */
   #readRequests(): void {
     let starved = false;
+    this.#starting = true;
     try {
       while (!this.#isFull() && !starved) {
         const frame = this.#cutter.next();
@@ -103,8 +125,9 @@ export class KafkaConnection {
     } catch (error) {
       this.#fail(toBurrowError(error));
     }
+    this.#starting = false;
     const partial = starved && this.#cutter.partial;
-    this.#frameSinceMs = partial ? (this.#frameSinceMs ?? this.#lastReadMs) : undefined;
+    this.#frameSinceMs = partial ? (this.#frameSinceMs ?? this.#host.clock.monotonic()) : undefined;
     this.#setReading(starved);
   }
 
@@ -133,34 +156,18 @@ export class KafkaConnection {
   #startRequest(frame: Buffer): void {
     this.#requests++;
     this.#frameSinceMs = undefined;
-    const apiKey = frame.readInt16BE(0);
-    const version = frame.readInt16BE(2);
-    const correlationId = frame.readInt32BE(4);
-    const api = apiByKey(apiKey);
-    const known = api !== undefined && version >= api.versions.min && version <= api.versions.max;
-    if (!known && apiKey !== API_VERSIONS_KEY) {
-      throw new BurrowError('UNSUPPORTED_VERSION', `API ${api?.name ?? apiKey} is not served in version ${version}.`, {
-        fields: { apiKey, version },
-      });
-    }
+    const request = decodeRequest(frame, this.#host.limits.requestElementsMax);
     const exchange: Exchange = { requestBytes: frame.length, answered: false, response: undefined, cancel: undefined };
     this.#exchanges.push(exchange);
     this.#inFlightBytes += frame.length;
-    if (!known) {
-      this.#answer(exchange, encodeResponse(apiVersions, 0, correlationId, unsupportedApiVersions()));
-      return;
-    }
-    const { request, clientId } = decodeRequest(api, version, frame, this.#host.limits.requestElementsMax);
-    const context = this.#contextOf(exchange, version, clientId);
-    const run = (): void => this.#run(api, correlationId, request, context, exchange);
-    if (!api.serial) run();
+    if (!request.api.serial) this.#run(request, exchange);
     else {
-      this.#serialWaiting.push(run);
+      this.#serialWaiting.push({ request, exchange });
       this.#runSerial();
     }
   }
 
-  #contextOf(exchange: Exchange, version: number, clientId: string | null): RequestContext {
+  #contextOf({ version, clientId }: KafkaRequest, exchange: Exchange): RequestContext {
     const { service, limits, announcedApis } = this.#host;
     return {
       service,
@@ -172,30 +179,33 @@ export class KafkaConnection {
       brokers: () => this.#host.brokersSeenFrom(this.#socket.localAddress ?? ''),
       onCancel: (cancel) => {
         exchange.cancel = cancel;
-        if (this.#draining) cancel();
+        if (this.#draining || this.#closed) cancel();
       },
     };
   }
 
   #runSerial(): void {
-    if (this.#serialRunning || this.#closed || this.#owesTooMuch()) return;
-    const run = this.#serialWaiting.shift();
-    if (run === undefined) return;
+    const next = this.#serialWaiting[0];
+    if (this.#serialRunning || this.#closed || next === undefined) return;
+    // Responses that are held wait for the first exchange: it must go on, whatever they amount to.
+    const isFirst = next.exchange === this.#exchanges[0];
+    if (isFirst ? this.#outgoing.bytes >= this.#host.limits.outgoingBytesMax : this.#owesTooMuch()) return;
+    this.#serialWaiting.shift();
     this.#serialRunning = true;
-    run();
+    this.#run(next.request, next.exchange);
   }
 
-  #run(api: Api, correlationId: number, request: unknown, context: RequestContext, exchange: Exchange): void {
+  #run(request: KafkaRequest, exchange: Exchange): void {
+    const { api, message } = request;
     const finish = (response: unknown): void => {
       if (this.#closed) return;
       if (api.serial) this.#serialRunning = false;
-      const frame = response === undefined ? undefined : encodeResponse(api, context.version, correlationId, response);
-      this.#answer(exchange, frame);
-      this.#onProgress();
+      this.#answer(exchange, response === undefined ? undefined : encodeResponse(request, response));
+      this.#goOn();
     };
     const fail = (error: unknown): void => this.#fail(toBurrowError(error));
     try {
-      const response = api.handle(request, context);
+      const response = api.handle(message, this.#contextOf(request, exchange));
       if (response instanceof Promise) response.then(finish).catch(fail);
       else finish(response);
     } catch (error) {
@@ -208,10 +218,12 @@ export class KafkaConnection {
     exchange.answered = true;
     exchange.response = response;
     exchange.cancel = undefined;
-    this.#heldBytes += framesBytes(response);
+    const bytes = framesBytes(response);
+    this.#heldBytes += bytes;
     let sent = 0;
     for (; sent < this.#exchanges.length && this.#exchanges[sent]!.answered; sent++) this.#send(this.#exchanges[sent]!);
     if (sent > 0) this.#exchanges = this.#exchanges.slice(sent);
+    this.#onGrowth(bytes);
   }
 
   #send({ requestBytes, response }: Exchange): void {
@@ -222,12 +234,18 @@ export class KafkaConnection {
     this.#outgoing.push(response);
   }
 
-  /** A request was answered or the client took bytes: there may be room for more. */
-  #onProgress(): void {
+  /** The client took bytes. */
+  #onTaken(): void {
     this.#progressMs = this.#host.clock.monotonic();
+    this.#goOn();
+  }
+
+  /** A request was answered or the client took bytes: there may be room for more. */
+  #goOn(): void {
     if (this.#closed) return;
     this.#runSerial();
-    if (!this.#reading) this.#readRequests();
+    // Requests that are answered at once come by here from within the loop that starts them, which goes on by itself.
+    if (!this.#reading && !this.#starting) this.#readRequests();
     this.#maybeEnd();
   }
 
@@ -241,7 +259,7 @@ export class KafkaConnection {
       this.#fail(new BurrowError('MALFORMED_FRAME', 'The request arrives too slowly (requestArrivalTimeoutMs).'));
     } else if (this.#outgoing.bytes > 0 && nowMs - this.#progressMs > limits.writeStallTimeoutMs) {
       this.#fail(new BurrowError('CONNECTION_LOST', 'The client does not take its responses (writeStallTimeoutMs).'));
-    } else if (this.#isIdle() && nowMs - this.#lastReadMs > limits.idleTimeoutMs) {
+    } else if (this.#isIdle() && nowMs - Math.max(this.#lastReadMs, this.#progressMs) > limits.idleTimeoutMs) {
       this.#logger.debug({}, 'kafka connection closed: idle');
       this.#socket.destroy();
     }
@@ -284,28 +302,6 @@ export class KafkaConnection {
     for (const exchange of this.#exchanges) exchange.cancel?.();
     this.#exchanges = [];
   }
-}
-
-function decodeRequest(api: Api, version: number, frame: Buffer, elementsMax: number) {
-  const reader = new MessageReader(frame, 0, elementsMax);
-  const { clientId } = requestHeaderCodec.decode(reader, version >= api.flexibleSince ? 2 : 1);
-  const request = reader.ok ? api.decode(reader, version) : undefined;
-  if (!reader.ok) {
-    throw new BurrowError('MALFORMED_FRAME', `The ${api.name} request of version ${version} cannot be decoded.`, {
-      fields: { apiKey: api.key, version, bytes: frame.length },
-    });
-  }
-  return { request, clientId };
-}
-
-/** The frame of a response; records in it are not copied. */
-function encodeResponse(api: Api, version: number, correlationId: number, response: unknown): Buffer[] {
-  const writer = new MessageWriter();
-  writer.reserve(4);
-  const headerVersion = version >= api.flexibleSince && api.key !== API_VERSIONS_KEY ? 1 : 0;
-  responseHeaderCodec.encode(writer, headerVersion, { correlationId });
-  api.encode(writer, version, response);
-  return writer.finishFrame();
 }
 
 function framesBytes(buffers: readonly Buffer[] | undefined): number {

@@ -7,8 +7,8 @@
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
 
 const LENGTH_BYTES = 4;
-/** API key, API version and correlation id. */
-const FRAME_BYTES_MIN = 8;
+/** API key, API version and correlation id, which stand in every request. */
+const REQUEST_BYTES_MIN = 8;
 /** Smaller chunks are copied together, or a frame that comes byte by byte would cost a buffer object for each. */
 const SMALL_CHUNK_BYTES = 8 * 1024;
 const GATHER_BYTES = 64 * 1024;
@@ -33,6 +33,11 @@ export class FrameCutter {
   /** Whether a frame has begun to arrive and is not complete. After `next()` gave undefined. */
   get partial(): boolean {
     return this.#bytes > 0 || this.#length >= 0;
+  }
+
+  /** Bytes that have arrived and are not cut yet. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   push(chunk: Buffer): void {
@@ -82,7 +87,7 @@ export class FrameCutter {
 
   #checkLength(field: Buffer): number {
     const length = field.readInt32BE(0);
-    if (length >= FRAME_BYTES_MIN && length <= this.#frameBytesMax) return length;
+    if (length >= REQUEST_BYTES_MIN && length <= this.#frameBytesMax) return length;
     const foreign = this.#cutAny ? undefined : foreignProtocol(field);
     if (foreign !== undefined) {
       throw new BurrowError(

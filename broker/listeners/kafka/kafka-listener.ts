@@ -94,9 +94,25 @@ class TcpListener implements KafkaListener, ConnectionHost {
     this.#deadlines = this.clock.schedule(CHECK_DEADLINES_EVERY_MS, () => {
       const nowMs = this.clock.monotonic();
       for (const connection of this.#connections) connection.checkDeadlines(nowMs);
+      this.checkMemory();
       this.#reportRefused();
       this.#watchDeadlines();
     });
+  }
+
+  checkMemory(): void {
+    let total = 0;
+    for (const { bufferedBytes } of this.#connections) total += bufferedBytes;
+    while (total > this.limits.bufferedBytesTotalMax) {
+      let largest: KafkaConnection | undefined;
+      for (const connection of this.#connections) {
+        if (connection.bufferedBytes > (largest?.bufferedBytes ?? 0)) largest = connection;
+      }
+      if (largest === undefined) return;
+      total -= largest.bufferedBytes;
+      this.#connections.delete(largest);
+      largest.shed();
+    }
   }
 
   /** One line for all that were refused since the last: a flood must not fill the log. */

@@ -12,13 +12,18 @@ export interface KafkaLimits {
   readonly outgoingBytesMax: number;
   /** Records in one fetch response, whatever the client asks for (Kafka: fetch.max.bytes). */
   readonly fetchBytesMax: number;
+  /**
+   * Bytes that all connections together hold: requests arriving and in flight, responses not taken. Beyond it the connection
+   * that holds most is closed, so that one client cannot take the memory that others need.
+   */
+  readonly bufferedBytesTotalMax: number;
   readonly connectionsMax: number;
   readonly connectionsPerAddressMax: number;
   /** From the connection to its first whole request. */
   readonly firstRequestTimeoutMs: number;
   /** From the first to the last byte of one request. */
   readonly requestArrivalTimeoutMs: number;
-  /** Without a byte from the client and without a request in flight (Kafka: connections.max.idle.ms). */
+  /** Without a byte from or to the client and without a request in flight (Kafka: connections.max.idle.ms). */
   readonly idleTimeoutMs: number;
   /** Without progress of a response that the client does not take. */
   readonly writeStallTimeoutMs: number;
@@ -35,6 +40,7 @@ export const DEFAULT_KAFKA_LIMITS: KafkaLimits = {
   inFlightBytesMax: 32 * MEBIBYTE,
   outgoingBytesMax: 16 * MEBIBYTE,
   fetchBytesMax: 55 * MEBIBYTE,
+  bufferedBytesTotalMax: 1024 * MEBIBYTE,
   connectionsMax: 4096,
   connectionsPerAddressMax: 1024,
   firstRequestTimeoutMs: 10_000,

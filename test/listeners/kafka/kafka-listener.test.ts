@@ -259,6 +259,11 @@ describe('limits', () => {
     await idle.closed;
     clock.advance(60_000);
     decodeResponse(KAFKA.fetch, 11, (await waiting.next())!, fetchId);
+    // Having taken a response is a sign of life, too.
+    clock.advance(50_000);
+    await waiting.call(KAFKA.metadata, 9, METADATA);
+    clock.advance(62_000);
+    await waiting.closed;
     expect(warnings()).toEqual([]);
   });
 
@@ -302,6 +307,32 @@ describe('limits', () => {
     await (await connectClient()).call(KAFKA.deleteTopics, 5, { topicNames: ['t'], timeoutMs: 1000 });
     for (let index = 0; index < 51; index++) expect(await client.next()).toBeDefined();
     expect(produced.mock.calls.length).toBe(50);
+  });
+
+  it('answers a queued fetch even when the responses behind it fill the limit (outgoingBytesMax)', async () => {
+    const { connectClient, service } = await start({ limits: { outgoingBytesMax: 64 * 1024 } });
+    const [client, other] = [await connectClient(), await connectClient()];
+    await other.call(KAFKA.createTopics, 5, createTopic('t'));
+    await other.call(KAFKA.createTopics, 5, createTopic('large', 1000));
+    for (let index = 0; index < 2; index++) client.send(KAFKA.fetch, 11, fetchFrom('t', 0, { maxWaitMs: 60_000 }));
+    for (let index = 0; index < 10; index++) client.send(KAFKA.metadata, 9, { topics: null });
+    const described = vi.spyOn(service, 'topicNames');
+    await vi.waitFor(() => expect(described.mock.calls.length).toBeGreaterThan(1));
+    await other.call(KAFKA.produce, 7, produceTo('t', ['a']));
+    for (let index = 0; index < 12; index++) expect(await client.next()).toBeDefined();
+  });
+
+  it('catches up with thousands of requests that piled up behind a waiting one', async () => {
+    const { connectClient, service } = await start({ limits: { inFlightRequestsMax: 2 } });
+    const client = await connectClient();
+    await client.call(KAFKA.createTopics, 5, createTopic('t'));
+    const frame = requestFrame(18, 0, KAFKA.apiVersions.request, {});
+    const count = 20_000;
+    const wait = requestFrame(1, 11, KAFKA.fetch.request, fetchFrom('t', 0, { maxWaitMs: 60_000 }));
+    client.socket.write(Buffer.concat([wait, ...Array.from({ length: count }, () => frame)]));
+    await vi.waitFor(() => expect(service.waitingFetches).toBe(1));
+    await (await connectClient()).call(KAFKA.deleteTopics, 5, { topicNames: ['t'], timeoutMs: 1000 });
+    for (let index = 0; index < count + 1; index++) expect(await client.next()).toBeDefined();
   });
 
   it('stops reading from a client that does not take its responses, and closes it after a while', async () => {
@@ -363,6 +394,22 @@ describe('limits', () => {
     const bytes = response.responses[0]!.partitions[0]!.records![0]!.length;
     expect(bytes).toBeGreaterThan(9_000);
     expect(bytes).toBeLessThanOrEqual(10_000);
+  });
+
+  it('closes the connection that holds most when all together hold too much (bufferedBytesTotalMax)', async () => {
+    const mebibyte = 1 << 20;
+    const { connectClient, warnings } = await start({ limits: { bufferedBytesTotalMax: 8 * mebibyte } });
+    const modest = await connectClient();
+    const announce = Buffer.alloc(4);
+    announce.writeInt32BE(64 * mebibyte);
+    modest.socket.write(Buffer.concat([announce, Buffer.alloc(mebibyte)]));
+    const hog = await connectClient();
+    hog.socket.write(Buffer.concat([announce, Buffer.alloc(10 * mebibyte)]));
+    await hog.closed;
+    expect(warnings()).toMatchObject([{ fields: { code: 'IN_FLIGHT_LIMIT' } }]);
+    const other = await connectClient();
+    await other.call(KAFKA.metadata, 9, METADATA);
+    expect(modest.socket.readyState).toBe('open');
   });
 
   it('refuses requests over requestBytesMax and requestElementsMax', async () => {

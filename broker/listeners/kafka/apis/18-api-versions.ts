@@ -5,11 +5,11 @@
  *   promise transactions of the second kind (KIP-890).
  * - v4 allows features whose lowest version is 0.
  * - A version that we do not know is answered in the form of version 0 with UNSUPPORTED_VERSION and our own range, from
- *   which the client picks one (KIP-511): see `unsupportedApiVersions` and `connection.ts`.
+ *   which the client picks one (KIP-511).
  * - The response header is always version 0, since a client cannot know yet what we speak.
  */
 import { errorRow } from '../../../../src/errors/table.ts';
-import { type AnnouncedApi, defineApi } from '../api.ts';
+import { type AnnouncedApi, type Api, defineApi } from '../api.ts';
 import { NO_ERROR } from '../error-code.ts';
 import { apiVersionsRequest, apiVersionsResponse } from '../schema/18-api-versions.ts';
 
@@ -23,10 +23,11 @@ export const apiVersions = defineApi({
   handle: (_request, { announcedApis }) => ({ errorCode: NO_ERROR, apiKeys: announcedApis.map(announced) }),
 });
 
-/** The answer, in the form of version 0, to a request of a version that we do not know. */
-export function unsupportedApiVersions(): unknown {
-  return { errorCode: errorRow('UNSUPPORTED_VERSION').kafka, apiKeys: [announced(apiVersions)] };
-}
+/** Takes the place of ApiVersions for a request of a version that we do not know; answers in the form of version 0. */
+export const unsupportedApiVersions: Api = {
+  ...apiVersions,
+  handle: () => ({ errorCode: errorRow('UNSUPPORTED_VERSION').kafka, apiKeys: [announced(apiVersions)] }),
+};
 
 function announced({ key, versions }: AnnouncedApi) {
   return { apiKey: key, minVersion: versions.min, maxVersion: versions.max };
