@@ -87,6 +87,14 @@ function writeNumber(bytes: Uint8Array, view: DataView, at: number, value: numbe
       view.setInt32(at + 1, value);
       return at + 5;
     }
+    if (Number.isSafeInteger(value)) {
+      // As an integer and not as the double it is, for the sake of languages that tell the two apart.
+      const high = Math.floor(value / 0x1_0000_0000);
+      bytes[at] = value >= 0 ? 0xcf : 0xd3;
+      view.setInt32(at + 1, high);
+      view.setUint32(at + 5, value - high * 0x1_0000_0000);
+      return at + 9;
+    }
   }
   bytes[at] = 0xcb;
   view.setFloat64(at + 1, value);

@@ -10,7 +10,7 @@ import { BurrowError } from '../errors/burrow-error.ts';
 import { errorNameByNumber } from '../errors/table.ts';
 import { encodeValue } from './encode-value.ts';
 import { MESSAGES, type MessageName, type RequestOf, type ResponseOf } from './messages.ts';
-import { SCAN_LIMITS, type ScanLimits, scanValue } from './scan-value.ts';
+import { REQUEST_SCAN_LIMITS, SCAN_LIMITS, type ScanLimits, scanValue } from './scan-value.ts';
 import type { Schema } from './schema.ts';
 import { GOING_AWAY_PUSH, RESPONSE_FRAME } from './version.ts';
 
@@ -58,7 +58,7 @@ export function encodeGoingAway(): Uint8Array {
 }
 
 /** Throws MALFORMED_FRAME. Binaries in the body are slices of `bytes`. */
-export function decodeRequestFrame(bytes: Uint8Array, limits: ScanLimits = SCAN_LIMITS): RequestFrame {
+export function decodeRequestFrame(bytes: Uint8Array, limits: ScanLimits = REQUEST_SCAN_LIMITS): RequestFrame {
   const value = unpack(bytes, limits);
   const [api, correlationId, body] = value;
   if (value.length < 3 || !isUint32(api) || !isUint32(correlationId)) {
