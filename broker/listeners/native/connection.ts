@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts';
+import { checkClientId } from '../../../src/names.ts';
 import {
   decodeRequest,
   decodeRequestFrame,
@@ -234,7 +235,7 @@ export class NativeConnection {
   #receive(data: Buffer): void {
     try {
       const frame = decodeRequestFrame(data);
-      if (this.#phase === 'greeting') this.#onHello(frame, data.length);
+      if (this.#phase === 'greeting') this.#greet(frame, data.length);
       else this.#onRequest(frame, data.length);
     } catch (error) {
       const typed = toBurrowError(error);
@@ -242,18 +243,27 @@ export class NativeConnection {
     }
   }
 
+  /** What is wrong with hello is answered before the connection is closed because of it. */
+  #greet(frame: RequestFrame, bytes: number): void {
+    try {
+      this.#onHello(frame, bytes);
+    } catch (error) {
+      this.#send(this.#encodeError(frame.correlationId, error));
+      throw error;
+    }
+  }
+
   #onHello(frame: RequestFrame, bytes: number): void {
     if (frame.api !== MESSAGES.hello.api) throw new BurrowError('UNEXPECTED_FRAME', 'The first request must be hello.');
     if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
     const { protocolVersionMin, protocolVersionMax, clientId } = decodeRequest('hello', frame.body);
+    checkClientId(clientId);
     this.#clientId = clientId;
     if (protocolVersionMin > PROTOCOL_VERSION_MAX || protocolVersionMax < PROTOCOL_VERSION_MIN) {
-      const error = new BurrowError(
+      throw new BurrowError(
         'UNSUPPORTED_VERSION',
         `This broker speaks protocol versions ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}, the client ${protocolVersionMin} to ${protocolVersionMax}.`,
       );
-      this.#send(encodeErrorResponse(frame.correlationId, error));
-      throw error;
     }
     this.#phase = 'open';
     this.#deadline.cancel();

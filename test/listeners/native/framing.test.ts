@@ -105,13 +105,25 @@ describe('hello', () => {
   test('with fields that make no sense closes the connection with the path of the field', async () => {
     const { port } = await startTarget();
     const client = await TestClient.connect(port);
+    const answer = client.answerTo(0);
     client.webSocket.send(encodeValue([1, 0, [1, 1, 'x'.repeat(256), 's']]));
+    await expect(answer).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     const { code, reason } = await client.closed;
     expect([code, reason]).toEqual([
       1002,
       'INVALID_ARGUMENT: hello.clientId must be a string of at most 255 characters, not string.',
     ]);
   });
+});
+
+test('a client id that would forge lines in a log is refused', async () => {
+  const { port, logLines } = await startTarget();
+  const client = await TestClient.connect(port);
+  const clientId = 'innocent\n{"level":30}';
+  const hello = { protocolVersionMin: 1, protocolVersionMax: 1, clientId, software: '' };
+  await expect(client.request('hello', hello)).rejects.toMatchObject({ code: 'INVALID_NAME' });
+  expect((await client.closed).code).toBe(1002);
+  expect(JSON.stringify(logLines)).not.toContain('innocent\\n');
 });
 
 describe('a message that breaks a rule closes its connection with a code and a reason', () => {
