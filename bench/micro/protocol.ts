@@ -10,6 +10,7 @@ import {
   decodeServerFrame,
   encodeRequest,
   encodeResponse,
+  encodeResponseParts,
 } from '../../src/protocol/frame.ts';
 import { scanValue } from '../../src/protocol/scan-value.ts';
 
@@ -78,6 +79,7 @@ task('produce of 256 KiB: scan, decode, check', 1, () => {
   return decodeRequest('produce', body).partitions.length;
 });
 task('fetch answer of 1 MiB: encode', 1, () => encodeResponse('fetch', 7, fetched).length);
+task('fetch answer of 1 MiB: encode in parts', 1, () => encodeResponseParts('fetch', 7, fetched).length);
 task('fetch answer of 1 MiB: scan, decode, check', 1, () => {
   const { body } = decodeServerFrame(fetchFrame);
   return decodeResponse('fetch', body).partitions.length;

@@ -8,7 +8,7 @@
 import { Unpackr } from 'msgpackr/unpack';
 import { BurrowError } from '../errors/burrow-error.ts';
 import { errorNameByNumber } from '../errors/table.ts';
-import { encodeValue } from './encode-value.ts';
+import { encodeValue, encodeValueParts } from './encode-value.ts';
 import { MESSAGES, type MessageName, type RequestOf, type ResponseOf } from './messages.ts';
 import { REQUEST_SCAN_LIMITS, SCAN_LIMITS, type ScanLimits, scanValue } from './scan-value.ts';
 import type { Schema } from './schema.ts';
@@ -47,6 +47,16 @@ export function encodeResponse<N extends MessageName>(
   response: ResponseOf<N>,
 ): Uint8Array {
   return encodeValue([RESPONSE_FRAME, correlationId, 0, (MESSAGES[name].response as Schema<unknown>).encode(response)]);
+}
+
+/** As `encodeResponse`, in parts: large records are those of `response` themselves, which must not change any more. */
+export function encodeResponseParts<N extends MessageName>(
+  name: N,
+  correlationId: number,
+  response: ResponseOf<N>,
+): Uint8Array[] {
+  const body = (MESSAGES[name].response as Schema<unknown>).encode(response);
+  return encodeValueParts([RESPONSE_FRAME, correlationId, 0, body]);
 }
 
 export function encodeErrorResponse(correlationId: number, error: BurrowError): Uint8Array {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Packr, Unpackr } from 'msgpackr';
 import { expect, test } from 'vitest';
-import { encodeValue } from '../../src/protocol/encode-value.ts';
+import { encodeValue, encodeValueParts } from '../../src/protocol/encode-value.ts';
 import { decodeRequestFrame } from '../../src/protocol/frame.ts';
 import { scanValue } from '../../src/protocol/scan-value.ts';
 import { Pieces } from '../../src/protocol/schema.ts';
@@ -59,6 +59,24 @@ test.each([31, 32, 255, 256, 65_535, 65_536, 100_000])('lengths around a change 
   expect(unpackr.unpack(encodeValue(pieces))).toEqual(bytes);
   const array = new Array<number>(length).fill(1);
   expect(unpackr.unpack(encodeValue(array))).toEqual(array);
+});
+
+test('in parts it is the same, and large pieces are not copied', () => {
+  const size = fc.oneof(fc.nat(50), fc.integer({ min: 4090, max: 4100 }), fc.constant(20_000));
+  const pieces = fc
+    .array(size, { maxLength: 4 })
+    .map((sizes) => new Pieces(sizes.map((bytes) => Buffer.alloc(bytes, bytes))));
+  fc.assert(
+    fc.property(fc.array(fc.oneof(pieces, scalar), { maxLength: 6 }), (sent) => {
+      const parts = encodeValueParts([1, sent, 2]);
+      expect(Buffer.concat(parts).equals(encodeValue([1, sent, 2]))).toBe(true);
+      expect(parts.every(({ length }) => length > 0)).toBe(true);
+      const large = sent.flatMap((item) =>
+        item instanceof Pieces ? item.list.filter(({ length }) => length >= 4096) : [],
+      );
+      for (const piece of large) expect(parts).toContain(piece);
+    }),
+  );
 });
 
 test.each<[number, string]>([

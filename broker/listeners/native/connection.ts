@@ -16,6 +16,7 @@ import {
   encodeErrorResponse,
   encodeGoingAway,
   encodeResponse,
+  encodeResponseParts,
   type RequestFrame,
 } from '../../../src/protocol/frame.ts';
 import { MESSAGES, messageName, type RequestOf } from '../../../src/protocol/messages.ts';
@@ -25,6 +26,7 @@ import type { Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { FetchBudget } from './fetch-budget.ts';
 import { beginFetch, fetchResponse, type HandlerContext, handle, type SimpleMessage } from './handlers.ts';
+import { binaryMessageHead } from './message-head.ts';
 
 /** Close codes of the protocol, beside those of RFC 6455 section 7.4. */
 const CLOSE_GOING_AWAY = 1001;
@@ -380,11 +382,11 @@ export class NativeConnection {
       this.#serve();
     };
     pending.done
-      .then((fetched) => encodeResponse('fetch', correlationId, fetchResponse(fetched)))
-      .catch((error: unknown) => this.#encodeError(correlationId, error))
-      .then((frame) => {
+      .then((fetched) => encodeResponseParts('fetch', correlationId, fetchResponse(fetched)))
+      .catch((error: unknown) => [this.#encodeError(correlationId, error)])
+      .then((parts) => {
         this.#waitingFetches.delete(correlationId);
-        this.#send(frame, onTaken);
+        this.#sendParts(parts, onTaken);
         done();
       })
       .catch((error: unknown) => this.#log('answering failed', toBurrowError(error)));
@@ -398,8 +400,15 @@ export class NativeConnection {
 
   readonly #onTaken = (): void => this.#serve();
 
-  /** `onTaken` is called when the frame has left for the network, or cannot any more. */
-  #send(frame: Uint8Array, onTaken: () => void = this.#onTaken): void {
+  #send(message: Uint8Array): void {
+    this.#sendParts([message], this.#onTaken);
+  }
+
+  /**
+   * Writes one message past `ws`, which takes none in parts: records go to the socket as the log holds them, without a
+   * copy. `onTaken` is called when it has left for the network, or cannot any more.
+   */
+  #sendParts(parts: readonly Uint8Array[], onTaken: () => void): void {
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) {
       onTaken();
       return;
@@ -413,7 +422,11 @@ export class NativeConnection {
         this.#socket.uncork();
       });
     }
-    this.#webSocket.send(frame, { binary: true }, onTaken);
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    this.#socket.write(binaryMessageHead(bytes));
+    for (let i = 0; i < parts.length - 1; i++) this.#socket.write(parts[i]!);
+    this.#socket.write(parts.at(-1)!, onTaken);
   }
 
   /** Ends a connection whose peer broke a rule; nobody else is affected. */

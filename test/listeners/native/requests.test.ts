@@ -262,6 +262,27 @@ describe('fetch', () => {
     expect(decodeTestBatches(Buffer.from(fetched!.records[0]!))[0]?.values).toEqual(['a', 'b']);
   });
 
+  test.each([1, 60, 200, 5_000, 70_000, 300_000])('brings records of %i bytes whole', async (bytes) => {
+    const { port } = await startTarget({ service: await withTopic() });
+    const client = await TestClient.open(port);
+    const batches = ['a', 'b', 'c'].map((letter) => testBatch([letter.repeat(bytes)]));
+    for (const batch of batches) {
+      await client.request('produce', produceOf([], { partitions: [{ topic: 't', partition: 0, records: [batch] }] }));
+    }
+    const [first, second] = await Promise.all([
+      client.request('fetch', fetchOf()),
+      client.request('fetch', fetchOf({}, 1)),
+    ]);
+    const sizes = [first, second].map(({ partitions }) => partitions[0]!.records[0]!.length);
+    expect(sizes).toEqual([3 * batches[0]!.length, 2 * batches[0]!.length]);
+    const values = decodeTestBatches(Buffer.from(first.partitions[0]!.records[0]!)).flatMap((batch) => batch.values);
+    expect(values.map((value) => [value[0], value.length])).toEqual([
+      ['a', bytes],
+      ['b', bytes],
+      ['c', bytes],
+    ]);
+  });
+
   test('is released by cancelFetch, which has no answer of its own', async () => {
     const { port, service } = await startTarget({ service: await withTopic() });
     const client = await TestClient.open(port);
