@@ -26,7 +26,8 @@ import type { Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { FetchBudget } from './fetch-budget.ts';
 import { beginFetch, fetchResponse, type HandlerContext, handle, type SimpleMessage } from './handlers.ts';
-import { binaryMessageHead } from './message-head.ts';
+import { Liveness } from './liveness.ts';
+import { Outgoing } from './outgoing.ts';
 
 /** Close codes of the protocol, beside those of RFC 6455 section 7.4. */
 const CLOSE_GOING_AWAY = 1001;
@@ -68,6 +69,8 @@ export class NativeConnection {
   readonly #socket: Socket;
   readonly #onClosed: () => void;
   readonly #budget: FetchBudget;
+  readonly #liveness: Liveness;
+  readonly #outgoing: Outgoing;
   #phase: Phase = 'greeting';
   #clientId: string | undefined;
   /** Arrived but not started: one read of the socket may bring more than there is room for. */
@@ -80,18 +83,8 @@ export class NativeConnection {
   #inFlightBytes = 0;
   #serving: boolean = false;
   #reading: boolean = true;
-  #corked: boolean = false;
   /** The end of the handshake, or of the wait for the peer's close frame. */
   #deadline: Timer;
-  #pinged: boolean = false;
-  /** When the last whole message, ping or pong arrived. */
-  #heardMs: number;
-  /** When bytes arrived last, and how many had arrived by then. */
-  #receivedMs: number;
-  #receivedBytes = 0;
-  /** When the peer last took bytes while answers were waiting for it, and how many it had taken by then. */
-  #takenMs: number;
-  #takenBytes = 0;
 
   constructor(
     webSocket: WebSocket,
@@ -102,14 +95,13 @@ export class NativeConnection {
   ) {
     this.#webSocket = webSocket;
     this.#socket = socket;
+    this.#outgoing = new Outgoing(socket);
     this.#context = context;
     this.#onClosed = onClosed;
     const { clock, limits } = context;
     this.#budget = new FetchBudget(limits.writeBufferedBytesMax, limits.inFlightFetchesMax);
     const nowMs = clock.monotonic();
-    this.#heardMs = nowMs;
-    this.#receivedMs = nowMs;
-    this.#takenMs = nowMs;
+    this.#liveness = new Liveness(socket, limits, nowMs);
     this.#deadline = clock.schedule(Math.max(0, acceptedMs + limits.handshakeTimeoutMs - nowMs), () => {
       this.#fail(CLOSE_HANDSHAKE_TIMEOUT, new BurrowError('HANDSHAKE_TIMEOUT'));
     });
@@ -136,37 +128,22 @@ export class NativeConnection {
   /** Called regularly: pings, and closes what is idle, too slow or takes nothing. */
   checkAlive(nowMs: number): void {
     if (this.#phase === 'closed') return;
-    const { idleTimeoutMs, requestArrivalTimeoutMs } = this.#context.limits;
-    if (this.#isStalled(nowMs)) {
-      this.#log('connection cut off: the peer takes no answers', new BurrowError('CONNECTION_LOST'));
-      this.#webSocket.terminate();
-      return;
+    const state = { isReading: this.#reading, owesNothing: this.#webSocket.bufferedAmount === 0 };
+    switch (this.#liveness.check(nowMs, state)) {
+      case 'stalled':
+        this.#log('connection cut off: the peer takes no answers', new BurrowError('CONNECTION_LOST'));
+        this.#webSocket.terminate();
+        break;
+      case 'silent':
+        this.#fail(CLOSE_IDLE, new BurrowError('CONNECTION_LOST', 'The peer has been silent for too long.'));
+        break;
+      case 'slow':
+        this.#fail(CLOSE_TOO_SLOW, new BurrowError('CONNECTION_LOST', 'A message took too long to arrive.'));
+        break;
+      case 'quiet':
+        if (this.#phase !== 'greeting') this.#webSocket.ping();
+        break;
     }
-    const { bytesRead } = this.#socket;
-    // While its socket is not read, a peer cannot be heard.
-    if (bytesRead !== this.#receivedBytes || !this.#reading) {
-      this.#receivedBytes = bytesRead;
-      this.#receivedMs = nowMs;
-    }
-    if (!this.#reading) return;
-    const quietMs = nowMs - this.#heardMs;
-    if (nowMs - this.#receivedMs >= idleTimeoutMs) {
-      this.#fail(CLOSE_IDLE, new BurrowError('CONNECTION_LOST', 'The peer has been silent for too long.'));
-    } else if (quietMs >= requestArrivalTimeoutMs) {
-      this.#fail(CLOSE_TOO_SLOW, new BurrowError('CONNECTION_LOST', 'A message took too long to arrive.'));
-    } else if (quietMs >= idleTimeoutMs / 2 && !this.#pinged && this.#phase !== 'greeting') {
-      this.#pinged = true;
-      this.#webSocket.ping();
-    }
-  }
-
-  #isStalled(nowMs: number): boolean {
-    const takenBytes = bytesTaken(this.#socket);
-    if (takenBytes !== this.#takenBytes || this.#webSocket.bufferedAmount === 0) {
-      this.#takenBytes = takenBytes;
-      this.#takenMs = nowMs;
-    }
-    return nowMs - this.#takenMs >= this.#context.limits.writeStallTimeoutMs;
   }
 
   /** Tells the peer, answers what is in flight, refuses what comes, closes. */
@@ -180,8 +157,7 @@ export class NativeConnection {
   }
 
   #onHeard(): void {
-    this.#heardMs = this.#context.clock.monotonic();
-    this.#pinged = false;
+    this.#liveness.onHeard(this.#context.clock.monotonic());
   }
 
   #onMessage(data: Buffer, isBinary: boolean): void {
@@ -404,29 +380,10 @@ export class NativeConnection {
     this.#sendParts([message], this.#onTaken);
   }
 
-  /**
-   * Writes one message past `ws`, which takes none in parts: records go to the socket as the log holds them, without a
-   * copy. `onTaken` is called when it has left for the network, or cannot any more.
-   */
+  /** `onTaken` is called when the message has left for the network, or cannot any more. */
   #sendParts(parts: readonly Uint8Array[], onTaken: () => void): void {
-    if (this.#webSocket.readyState !== this.#webSocket.OPEN) {
-      onTaken();
-      return;
-    }
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      // At the end of the turn, so that all answers of it leave in one write.
-      setImmediate(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    let bytes = 0;
-    for (const part of parts) bytes += part.length;
-    this.#socket.write(binaryMessageHead(bytes));
-    for (let i = 0; i < parts.length - 1; i++) this.#socket.write(parts[i]!);
-    this.#socket.write(parts.at(-1)!, onTaken);
+    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#outgoing.write(parts, onTaken);
+    else onTaken();
   }
 
   /** Ends a connection whose peer broke a rule; nobody else is affected. */
@@ -478,18 +435,6 @@ export class NativeConnection {
     if (error.code === 'INTERNAL_ERROR') this.#context.logger.error({ ...fields, err: error.cause ?? error }, text);
     else this.#context.logger.warn(fields, text);
   }
-}
-
-/**
- * What the peer's side has taken. A write of megabytes counts as it goes, which only the handle knows; Node's own socket
- * timeouts look there, too.
- */
-function bytesTaken(socket: Socket): number {
-  const { _handle: handle } = socket as { _handle?: { bytesWritten?: number; writeQueueSize?: number } | null };
-  if (handle?.bytesWritten !== undefined && handle.writeQueueSize !== undefined) {
-    return handle.bytesWritten - handle.writeQueueSize;
-  }
-  return socket.bytesWritten - socket.writableLength;
 }
 
 function firstFrameTooLarge(): BurrowError {

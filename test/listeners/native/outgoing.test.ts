@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { binaryMessageHead } from '../../../broker/listeners/native/message-head.ts';
+import { binaryMessageHead } from '../../../broker/listeners/native/outgoing.ts';
 
 test.each([
   [0, '8200'],
