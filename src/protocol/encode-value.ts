@@ -1,28 +1,60 @@
 /**
  * Writes one value as MessagePack: nil, booleans, numbers, strings, binaries and arrays, which is all the protocol uses.
- * Written here and not left to msgpackr because binaries, and lists of pieces of one binary, are copied exactly once:
- * into the frame that goes to the socket. Decoding is msgpackr's. Per frame.
+ * Written here and not left to msgpackr because binaries, and lists of pieces of one binary, are copied once, into the
+ * frame that goes to the socket, or not at all. Decoding is msgpackr's. Per frame.
  */
 import { allocateBytes } from '../bytes/writer.ts';
 import { Pieces } from './schema.ts';
 
 const encoder = new TextEncoder();
 
-/** The encoded value in a buffer of its own, which nobody else writes to. */
-export function encodeValue(value: unknown): Uint8Array {
-  const bytes = allocateBytes(boundOf(value));
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return bytes.subarray(0, write(bytes, view, 0, value));
+/** Smaller pieces are cheaper to copy than to write by themselves. */
+const UNCOPIED_BYTES_MIN = 4096;
+
+/** A piece that is not copied, and the position in the copied bytes at which it belongs. */
+interface Inset {
+  readonly at: number;
+  readonly bytes: Uint8Array;
 }
 
-/** At least as many bytes as the value takes. */
-function boundOf(value: unknown): number {
+/** The encoded value in a buffer of its own, which nobody else writes to. */
+export function encodeValue(value: unknown): Uint8Array {
+  const bytes = allocateBytes(boundOf(value, false));
+  return bytes.subarray(0, write(bytes, viewOf(bytes), 0, value, undefined));
+}
+
+/** The encoded value in parts, some of which are the large pieces in `value` themselves: those must not change any more. */
+export function encodeValueParts(value: unknown): Uint8Array[] {
+  const bytes = allocateBytes(boundOf(value, true));
+  const insets: Inset[] = [];
+  const end = write(bytes, viewOf(bytes), 0, value, insets);
+  const parts: Uint8Array[] = [];
+  let from = 0;
+  for (const inset of insets) {
+    if (inset.at > from) parts.push(bytes.subarray(from, inset.at));
+    parts.push(inset.bytes);
+    from = inset.at;
+  }
+  if (end > from) parts.push(bytes.subarray(from, end));
+  return parts;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** At least as many bytes as the value takes, without what is not copied if there are insets. */
+function boundOf(value: unknown, hasInsets: boolean): number {
   if (typeof value === 'string') return 5 + value.length * 3;
   if (value instanceof Uint8Array) return 5 + value.length;
-  if (value instanceof Pieces) return 5 + piecesBytes(value);
+  if (value instanceof Pieces) {
+    let bound = 5;
+    for (const { length } of value.list) if (!hasInsets || length < UNCOPIED_BYTES_MIN) bound += length;
+    return bound;
+  }
   if (!Array.isArray(value)) return 9;
   let bound = 5;
-  for (const item of value) bound += boundOf(item);
+  for (const item of value) bound += boundOf(item, hasInsets);
   return bound;
 }
 
@@ -32,7 +64,7 @@ function piecesBytes(pieces: Pieces): number {
   return bytes;
 }
 
-function write(bytes: Uint8Array, view: DataView, at: number, value: unknown): number {
+function write(bytes: Uint8Array, view: DataView, at: number, value: unknown, insets: Inset[] | undefined): number {
   if (value === null || value === undefined) {
     bytes[at] = 0xc0;
     return at + 1;
@@ -54,6 +86,10 @@ function write(bytes: Uint8Array, view: DataView, at: number, value: unknown): n
   if (value instanceof Pieces) {
     at = writeBinaryHead(bytes, view, at, piecesBytes(value));
     for (const piece of value.list) {
+      if (insets !== undefined && piece.length >= UNCOPIED_BYTES_MIN) {
+        insets.push({ at, bytes: piece });
+        continue;
+      }
       bytes.set(piece, at);
       at += piece.length;
     }
@@ -61,7 +97,7 @@ function write(bytes: Uint8Array, view: DataView, at: number, value: unknown): n
   }
   if (Array.isArray(value)) {
     at = writeHead(bytes, view, at, value.length, { fix: 0x90, fixMax: 15, u8: 0, u16: 0xdc, u32: 0xdd });
-    for (const item of value) at = write(bytes, view, at, item);
+    for (const item of value) at = write(bytes, view, at, item, insets);
     return at;
   }
   throw new TypeError(`a ${typeof value} has no place in a message`);
@@ -86,6 +122,14 @@ function writeNumber(bytes: Uint8Array, view: DataView, at: number, value: numbe
       bytes[at] = 0xd2;
       view.setInt32(at + 1, value);
       return at + 5;
+    }
+    if (Number.isSafeInteger(value)) {
+      // As an integer and not as the double it is, for the sake of languages that tell the two apart.
+      const high = Math.floor(value / 0x1_0000_0000);
+      bytes[at] = value >= 0 ? 0xcf : 0xd3;
+      view.setInt32(at + 1, high);
+      view.setUint32(at + 5, value - high * 0x1_0000_0000);
+      return at + 9;
     }
   }
   bytes[at] = 0xcb;

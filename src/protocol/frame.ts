@@ -8,9 +8,9 @@
 import { Unpackr } from 'msgpackr/unpack';
 import { BurrowError } from '../errors/burrow-error.ts';
 import { errorNameByNumber } from '../errors/table.ts';
-import { encodeValue } from './encode-value.ts';
+import { encodeValue, encodeValueParts } from './encode-value.ts';
 import { MESSAGES, type MessageName, type RequestOf, type ResponseOf } from './messages.ts';
-import { SCAN_LIMITS, type ScanLimits, scanValue } from './scan-value.ts';
+import { REQUEST_SCAN_LIMITS, SCAN_LIMITS, type ScanLimits, scanValue } from './scan-value.ts';
 import type { Schema } from './schema.ts';
 import { GOING_AWAY_PUSH, RESPONSE_FRAME } from './version.ts';
 
@@ -49,6 +49,16 @@ export function encodeResponse<N extends MessageName>(
   return encodeValue([RESPONSE_FRAME, correlationId, 0, (MESSAGES[name].response as Schema<unknown>).encode(response)]);
 }
 
+/** As `encodeResponse`, in parts: large records are those of `response` themselves, which must not change any more. */
+export function encodeResponseParts<N extends MessageName>(
+  name: N,
+  correlationId: number,
+  response: ResponseOf<N>,
+): Uint8Array[] {
+  const body = (MESSAGES[name].response as Schema<unknown>).encode(response);
+  return encodeValueParts([RESPONSE_FRAME, correlationId, 0, body]);
+}
+
 export function encodeErrorResponse(correlationId: number, error: BurrowError): Uint8Array {
   return encodeValue([RESPONSE_FRAME, correlationId, error.number, [error.message, Object.entries(error.fields)]]);
 }
@@ -58,7 +68,7 @@ export function encodeGoingAway(): Uint8Array {
 }
 
 /** Throws MALFORMED_FRAME. Binaries in the body are slices of `bytes`. */
-export function decodeRequestFrame(bytes: Uint8Array, limits: ScanLimits = SCAN_LIMITS): RequestFrame {
+export function decodeRequestFrame(bytes: Uint8Array, limits: ScanLimits = REQUEST_SCAN_LIMITS): RequestFrame {
   const value = unpack(bytes, limits);
   const [api, correlationId, body] = value;
   if (value.length < 3 || !isUint32(api) || !isUint32(correlationId)) {

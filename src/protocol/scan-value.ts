@@ -8,11 +8,17 @@ import { BurrowError } from '../errors/burrow-error.ts';
 export interface ScanLimits {
   /** Arrays within arrays. */
   readonly depthMax: number;
-  /** Values in the whole message. */
+  /** Values in the whole message, arrays counted. */
   readonly valuesMax: number;
 }
 
-export const SCAN_LIMITS: ScanLimits = { depthMax: 12, valuesMax: 1_000_000 };
+/** For what a broker sends: metadata of 100,000 partitions are about a million values. */
+export const SCAN_LIMITS: ScanLimits = { depthMax: 12, valuesMax: 4_000_000 };
+/**
+ * For what a client sends. A hundred thousand values take a few milliseconds to decode, which is as long as one client
+ * may keep the others waiting; a fetch of 15,000 partitions has as many.
+ */
+export const REQUEST_SCAN_LIMITS: ScanLimits = { depthMax: 12, valuesMax: 100_000 };
 
 /** Throws MALFORMED_FRAME. */
 export function scanValue(bytes: Uint8Array, limits: ScanLimits = SCAN_LIMITS): void {
@@ -35,7 +41,7 @@ export function scanValue(bytes: Uint8Array, limits: ScanLimits = SCAN_LIMITS): 
       at += arrayHeadBytes(code);
       if (count > bytes.length - at)
         throw malformed(`an array of ${count} elements, but ${Math.max(0, bytes.length - at)} bytes are left`, at);
-      if (open.length >= limits.depthMax) throw malformed(`arrays nested more than ${limits.depthMax} deep`, at);
+      if (open.length > limits.depthMax) throw malformed(`arrays nested more than ${limits.depthMax} deep`, at);
       open.push(count);
       continue;
     }

@@ -9,7 +9,7 @@ export interface Schema<T> {
   decode(value: unknown, path: string): T;
   /** The MessagePack value; binaries and lists of binaries stay as they are. */
   encode(value: T): unknown;
-  /** For the documentation: `string ≤ 249`, `[int32]`, … */
+  /** For the documentation and for tests: `string ≤ 255`, `int32 | nil`, `[name: int8, names: [string ≤ 255, …]]`. */
   readonly notation: string;
 }
 
@@ -27,7 +27,7 @@ export function integer(min: number, max: number, notation: string): Schema<numb
     notation,
     decode: (value, path) =>
       typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
-        ? value
+        ? value + 0 // -0 becomes 0
         : refuse(path, `an integer from ${min} to ${max}`, value),
     encode: (value) => value,
   };
@@ -61,7 +61,7 @@ export function string(max: number): Schema<string> {
 /** Bytes, at most `max`; decoded without copying. */
 export function binary(max: number): Schema<Uint8Array> {
   return {
-    notation: 'binary',
+    notation: `binary ≤ ${max}`,
     decode: (value, path) =>
       value instanceof Uint8Array && value.length <= max
         ? value
@@ -74,7 +74,7 @@ export function binary(max: number): Schema<Uint8Array> {
 export function pieces(max: number): Schema<readonly Uint8Array[]> {
   const whole = binary(max);
   return {
-    notation: 'binary',
+    notation: whole.notation,
     decode: (value, path) => [whole.decode(value, path)],
     encode: (value) => new Pieces(value),
   };

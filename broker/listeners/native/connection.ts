@@ -1,165 +1,254 @@
 /**
  * One WebSocket connection: handshake, requests in, answers out in the order in which they are ready, limits and
  * back-pressure. Answers of one turn leave in one write. Per frame.
+ *
+ * What a peer may make the broker hold in memory is bounded at three places: requests (while too many are in flight the
+ * socket is not read), fetches (`fetch-budget.ts`), and answers (while too many bytes wait for the peer, none of its
+ * requests is started). Administrative requests run one after another, since a few bytes of them can ask for megabytes.
  */
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { BurrowError, isBurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts';
+import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts';
+import { checkClientId } from '../../../src/names.ts';
 import {
   decodeRequest,
   decodeRequestFrame,
   encodeErrorResponse,
   encodeGoingAway,
   encodeResponse,
+  encodeResponseParts,
   type RequestFrame,
 } from '../../../src/protocol/frame.ts';
 import { MESSAGES, messageName, type RequestOf } from '../../../src/protocol/messages.ts';
 import { HELLO_FRAME_BYTES_MAX, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../../src/protocol/version.ts';
 import type { PendingFetch } from '../../partitions/broker-service.ts';
-import type { Clock, Timer } from '../../ports/clock.ts';
+import type { Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
-import { beginFetch, fetchResponse, type HandlerContext, handle } from './handlers.ts';
+import { FetchBudget } from './fetch-budget.ts';
+import { beginFetch, fetchResponse, type HandlerContext, handle, type SimpleMessage } from './handlers.ts';
+import { Liveness } from './liveness.ts';
+import { Outgoing } from './outgoing.ts';
 
 /** Close codes of the protocol, beside those of RFC 6455 section 7.4. */
-export const CLOSE_GOING_AWAY = 1001;
-export const CLOSE_PROTOCOL_ERROR = 1002;
-export const CLOSE_TOO_LARGE = 1009;
-export const CLOSE_HANDSHAKE_TIMEOUT = 4000;
-export const CLOSE_IDLE = 4001;
+const CLOSE_GOING_AWAY = 1001;
+const CLOSE_PROTOCOL_ERROR = 1002;
+const CLOSE_TOO_LARGE = 1009;
+const CLOSE_HANDSHAKE_TIMEOUT = 4000;
+const CLOSE_IDLE = 4001;
+const CLOSE_TOO_SLOW = 4002;
+
+/** Of `ws`: more than its maximum, and more than a number can hold. */
+const TOO_LARGE_ERRORS = new Set(['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH']);
+
+/** How long a peer may take to answer a close frame. */
+const CLOSE_ANSWER_MS = 2000;
+/** A close reason has at most 123 bytes (RFC 6455 section 5.5). */
+const CLOSE_REASON_BYTES_MAX = 123;
+/** Room for the heads of the first frame and for a ping before it. */
+const FIRST_FRAME_SLACK_BYTES = 64;
 
 export interface ConnectionContext extends HandlerContext {
-  readonly clock: Clock;
   readonly logger: Logger;
   readonly software: string;
   readonly batchBytesMax: number;
 }
+
+type Phase =
+  /** Only hello is taken. */
+  | 'greeting'
+  /** Requests are taken. */
+  | 'open'
+  /** The broker goes away: what is in flight is answered, what comes is refused. */
+  | 'leaving'
+  /** A close frame is under way or the socket is gone; nothing is taken. */
+  | 'closed';
 
 export class NativeConnection {
   readonly #context: ConnectionContext;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
   readonly #onClosed: () => void;
+  readonly #budget: FetchBudget;
+  readonly #liveness: Liveness;
+  readonly #outgoing: Outgoing;
+  #phase: Phase = 'greeting';
+  #clientId: string | undefined;
+  /** Arrived but not started: one read of the socket may bring more than there is room for. */
+  readonly #backlog: Buffer[] = [];
+  /** Administrative requests that wait for the one that runs. */
+  readonly #serial: Array<() => void> = [];
+  #serialRunning: boolean = false;
   readonly #waitingFetches = new Map<number, PendingFetch>();
-  #greeted: boolean = false;
-  #handshakeTimer: Timer | undefined;
   #inFlightRequests = 0;
   #inFlightBytes = 0;
-  #paused: boolean = false;
-  #corked: boolean = false;
-  #closing: boolean = false;
-  #lastHeardMs: number;
-  #pinged: boolean = false;
-  /** When the peer last took something while answers were waiting for it. */
-  #lastProgressMs: number;
-  #lastBufferedBytes = 0;
+  #serving: boolean = false;
+  #reading: boolean = true;
+  /** The end of the handshake, or of the wait for the peer's close frame. */
+  #deadline: Timer;
 
-  constructor(webSocket: WebSocket, socket: Socket, context: ConnectionContext, onClosed: () => void) {
+  constructor(
+    webSocket: WebSocket,
+    socket: Socket,
+    acceptedMs: number,
+    context: ConnectionContext,
+    onClosed: () => void,
+  ) {
     this.#webSocket = webSocket;
     this.#socket = socket;
+    this.#outgoing = new Outgoing(socket);
     this.#context = context;
     this.#onClosed = onClosed;
-    const now = context.clock.monotonic();
-    this.#lastHeardMs = now;
-    this.#lastProgressMs = now;
-    this.#handshakeTimer = context.clock.schedule(context.limits.handshakeTimeoutMs, () => {
+    const { clock, limits } = context;
+    this.#budget = new FetchBudget(limits.writeBufferedBytesMax, limits.inFlightFetchesMax);
+    const nowMs = clock.monotonic();
+    this.#liveness = new Liveness(socket, limits, nowMs);
+    this.#deadline = clock.schedule(Math.max(0, acceptedMs + limits.handshakeTimeoutMs - nowMs), () => {
       this.#fail(CLOSE_HANDSHAKE_TIMEOUT, new BurrowError('HANDSHAKE_TIMEOUT'));
     });
-    const bytesBefore = socket.bytesRead;
-    const limitFirstFrame = (): void => {
-      // ws would collect a frame of any size up to its maximum before it hands it over.
-      if (socket.bytesRead - bytesBefore > HELLO_FRAME_BYTES_MAX + 64 && !this.#greeted) {
-        this.#fail(
-          CLOSE_TOO_LARGE,
-          new BurrowError('FRAME_TOO_LARGE', `The first frame may have ${HELLO_FRAME_BYTES_MAX} bytes.`),
-        );
-      }
-      if (this.#greeted || this.#closing) socket.off('data', limitFirstFrame);
-    };
-    socket.on('data', limitFirstFrame);
+    socket.setNoDelay(true);
+    this.#limitFirstFrame();
     webSocket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
-    webSocket.on('pong', () => this.#onAlive());
-    webSocket.on('ping', () => this.#onAlive());
-    webSocket.on('error', (error) => this.#log('connection failed', error));
+    webSocket.on('pong', () => this.#onHeard());
+    webSocket.on('ping', () => this.#onHeard());
+    webSocket.on('error', (error) => this.#onWebSocketError(error));
     webSocket.on('close', () => this.#onClose());
   }
 
-  get inFlightRequests(): number {
-    return this.#inFlightRequests;
+  /** `ws` would collect a first frame of any size up to its maximum before it hands it over. */
+  #limitFirstFrame(): void {
+    const socket = this.#socket;
+    const bytesMax = socket.bytesRead + HELLO_FRAME_BYTES_MAX + FIRST_FRAME_SLACK_BYTES;
+    const check = (): void => {
+      if (this.#phase === 'greeting' && socket.bytesRead > bytesMax) this.#fail(CLOSE_TOO_LARGE, firstFrameTooLarge());
+      if (this.#phase !== 'greeting') socket.off('data', check);
+    };
+    socket.on('data', check);
   }
 
-  /** Called regularly: pings, and closes what is idle or takes nothing. */
+  /** Called regularly: pings, and closes what is idle, too slow or takes nothing. */
   checkAlive(nowMs: number): void {
-    const { idleTimeoutMs, writeStallTimeoutMs } = this.#context.limits;
-    const buffered = this.#webSocket.bufferedAmount;
-    if (buffered === 0 || buffered < this.#lastBufferedBytes) this.#lastProgressMs = nowMs;
-    this.#lastBufferedBytes = buffered;
-    if (buffered > 0 && nowMs - this.#lastProgressMs >= writeStallTimeoutMs) {
-      this.#log('peer takes no answers', undefined);
-      this.#webSocket.terminate();
-      return;
-    }
-    const silentMs = nowMs - this.#lastHeardMs;
-    // While its socket is not read, a peer cannot be heard.
-    if (this.#paused) return;
-    if (silentMs >= idleTimeoutMs)
-      this.#fail(CLOSE_IDLE, new BurrowError('CONNECTION_LOST', 'The peer has been silent for too long.'));
-    else if (silentMs >= idleTimeoutMs / 2 && !this.#pinged && this.#greeted) {
-      this.#pinged = true;
-      this.#webSocket.ping();
+    if (this.#phase === 'closed') return;
+    const state = { isReading: this.#reading, owesNothing: this.#webSocket.bufferedAmount === 0 };
+    switch (this.#liveness.check(nowMs, state)) {
+      case 'stalled':
+        this.#log('connection cut off: the peer takes no answers', new BurrowError('CONNECTION_LOST'));
+        this.#webSocket.terminate();
+        break;
+      case 'silent':
+        this.#fail(CLOSE_IDLE, new BurrowError('CONNECTION_LOST', 'The peer has been silent for too long.'));
+        break;
+      case 'slow':
+        this.#fail(CLOSE_TOO_SLOW, new BurrowError('CONNECTION_LOST', 'A message took too long to arrive.'));
+        break;
+      case 'quiet':
+        if (this.#phase !== 'greeting') this.#webSocket.ping();
+        break;
     }
   }
 
-  /** Tells the peer, answers waiting fetches, and takes no more requests. */
+  /** Tells the peer, answers what is in flight, refuses what comes, closes. */
   goAway(): void {
-    if (this.#closing) return;
-    this.#closing = true;
+    if (this.#phase === 'greeting') this.#end(CLOSE_GOING_AWAY, new BurrowError('SHUTTING_DOWN'));
+    if (this.#phase !== 'open') return;
+    this.#phase = 'leaving';
     this.#send(encodeGoingAway());
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
+    this.#serve();
   }
 
-  close(): void {
-    this.#closing = true;
-    this.#webSocket.close(CLOSE_GOING_AWAY, 'the broker is shutting down');
-  }
-
-  terminate(): void {
-    this.#webSocket.terminate();
-  }
-
-  #onAlive(): void {
-    this.#lastHeardMs = this.#context.clock.monotonic();
-    this.#pinged = false;
+  #onHeard(): void {
+    this.#liveness.onHeard(this.#context.clock.monotonic());
   }
 
   #onMessage(data: Buffer, isBinary: boolean): void {
-    this.#onAlive();
-    if (this.#closing) return;
+    this.#onHeard();
+    if (this.#phase === 'closed') return;
+    if (!isBinary) {
+      this.#fail(CLOSE_PROTOCOL_ERROR, new BurrowError('MALFORMED_FRAME', 'Messages must be binary, not text.'));
+      return;
+    }
+    this.#backlog.push(data);
+    this.#serve();
+  }
+
+  /** Starts what has arrived as far as there is room, and decides whether to read on. */
+  #serve(): void {
+    // Starting a request may end it, which leads here again.
+    if (this.#serving) return;
+    this.#serving = true;
+    while (this.#phase !== 'closed' && this.#backlog.length > 0 && !this.#isFull()) {
+      this.#receive(this.#backlog.shift()!);
+    }
+    this.#serving = false;
+    if (this.#phase === 'closed') return;
+    this.#runSerial();
+    const isQuiet = this.#inFlightRequests === 0 && this.#backlog.length === 0;
+    if (this.#phase === 'leaving' && isQuiet) this.#end(CLOSE_GOING_AWAY, new BurrowError('SHUTTING_DOWN'));
+    else this.#setReading(this.#backlog.length === 0 && !this.#isFull());
+  }
+
+  #isFull(): boolean {
+    const { inFlightRequestsMax, inFlightBytesMax } = this.#context.limits;
+    return (
+      this.#inFlightRequests >= inFlightRequestsMax || this.#inFlightBytes >= inFlightBytesMax || this.#owesTooMuch()
+    );
+  }
+
+  #owesTooMuch(): boolean {
+    return this.#webSocket.bufferedAmount >= this.#context.limits.writeBufferedBytesMax;
+  }
+
+  #setReading(reading: boolean): void {
+    if (reading === this.#reading) return;
+    this.#reading = reading;
+    if (!reading) {
+      this.#webSocket.pause();
+      return;
+    }
+    // It could not be heard while it was not read.
+    this.#onHeard();
+    this.#webSocket.resume();
+  }
+
+  #receive(data: Buffer): void {
     try {
-      if (!isBinary) throw new BurrowError('MALFORMED_FRAME', 'Messages must be binary, not text.');
       const frame = decodeRequestFrame(data);
-      if (!this.#greeted) this.#onHello(frame, data.length);
+      if (this.#phase === 'greeting') this.#greet(frame, data.length);
       else this.#onRequest(frame, data.length);
     } catch (error) {
-      this.#fail(CLOSE_PROTOCOL_ERROR, toBurrowError(error));
+      const typed = toBurrowError(error);
+      this.#fail(typed.code === 'FRAME_TOO_LARGE' ? CLOSE_TOO_LARGE : CLOSE_PROTOCOL_ERROR, typed);
+    }
+  }
+
+  /** What is wrong with hello is answered before the connection is closed because of it. */
+  #greet(frame: RequestFrame, bytes: number): void {
+    try {
+      this.#onHello(frame, bytes);
+    } catch (error) {
+      this.#send(this.#encodeError(frame.correlationId, error));
+      throw error;
     }
   }
 
   #onHello(frame: RequestFrame, bytes: number): void {
     if (frame.api !== MESSAGES.hello.api) throw new BurrowError('UNEXPECTED_FRAME', 'The first request must be hello.');
-    if (bytes > HELLO_FRAME_BYTES_MAX) throw new BurrowError('FRAME_TOO_LARGE');
-    const hello = decodeRequest('hello', frame.body);
-    if (hello.protocolVersionMin > PROTOCOL_VERSION_MAX || hello.protocolVersionMax < PROTOCOL_VERSION_MIN) {
-      const text = `This broker speaks protocol versions ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}, the client ${hello.protocolVersionMin} to ${hello.protocolVersionMax}.`;
-      this.#send(encodeErrorResponse(frame.correlationId, new BurrowError('UNSUPPORTED_VERSION', text)));
-      this.#fail(CLOSE_PROTOCOL_ERROR, new BurrowError('UNSUPPORTED_VERSION', text));
-      return;
+    if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
+    const { protocolVersionMin, protocolVersionMax, clientId } = decodeRequest('hello', frame.body);
+    checkClientId(clientId);
+    this.#clientId = clientId;
+    if (protocolVersionMin > PROTOCOL_VERSION_MAX || protocolVersionMax < PROTOCOL_VERSION_MIN) {
+      throw new BurrowError(
+        'UNSUPPORTED_VERSION',
+        `This broker speaks protocol versions ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}, the client ${protocolVersionMin} to ${protocolVersionMax}.`,
+      );
     }
-    this.#greeted = true;
-    this.#handshakeTimer?.cancel();
+    this.#phase = 'open';
+    this.#deadline.cancel();
     const { service, limits, software, batchBytesMax } = this.#context;
     this.#send(
       encodeResponse('hello', frame.correlationId, {
-        protocolVersion: Math.min(hello.protocolVersionMax, PROTOCOL_VERSION_MAX),
+        protocolVersion: Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX),
         software,
         nodeId: service.nodeId,
         clusterId: service.clusterId,
@@ -176,130 +265,186 @@ export class NativeConnection {
 
   #onRequest(frame: RequestFrame, bytes: number): void {
     const { correlationId } = frame;
-    const name = messageName(frame.api);
     this.#inFlightRequests++;
     this.#inFlightBytes += bytes;
-    this.#updateFlow();
     const done = (): void => {
       this.#inFlightRequests--;
       this.#inFlightBytes -= bytes;
-      this.#updateFlow();
+      this.#serve();
     };
     try {
-      switch (name) {
-        case undefined:
-          throw new BurrowError('UNSUPPORTED_VERSION', `There is no request with api number ${frame.api}.`);
-        case 'hello':
-          throw new BurrowError('UNEXPECTED_FRAME', 'hello was sent twice.');
-        case 'cancelFetch':
-          this.#waitingFetches.get(decodeRequest(name, frame.body).correlationId)?.cancel();
-          done();
-          return;
-        case 'fetch':
-          this.#onFetch(correlationId, decodeRequest(name, frame.body), done);
-          return;
-        default: {
-          const request = decodeRequest(name, frame.body);
-          const isSilent = name === 'produce' && (request as RequestOf<'produce'>).acks === 0;
-          handle(name, this.#context, request)
-            .then(
-              (response) => {
-                if (!isSilent) this.#send(encodeResponse(name, correlationId, response));
-              },
-              (error: unknown) => this.#sendError(correlationId, error),
-            )
-            .finally(done)
-            .catch((error: unknown) => this.#log('answering failed', error));
-        }
-      }
+      if (this.#phase === 'leaving') throw new BurrowError('SHUTTING_DOWN');
+      this.#start(frame, done);
     } catch (error) {
-      this.#sendError(correlationId, error);
+      this.#send(this.#encodeError(correlationId, error));
       done();
     }
   }
 
-  #onFetch(correlationId: number, request: RequestOf<'fetch'>, done: () => void): void {
+  /** Throws what is wrong with the request as a whole; otherwise calls `done` once it is answered. */
+  #start({ api, correlationId, body }: RequestFrame, done: () => void): void {
+    const name = messageName(api);
+    switch (name) {
+      case undefined:
+        throw new BurrowError('UNSUPPORTED_VERSION', `There is no request with api number ${api}.`);
+      case 'hello':
+        throw new BurrowError('UNEXPECTED_FRAME', 'hello was sent twice.');
+      case 'cancelFetch':
+        this.#waitingFetches.get(decodeRequest(name, body).correlationId)?.cancel();
+        done();
+        return;
+      case 'fetch':
+        this.#startFetch(correlationId, decodeRequest(name, body), done);
+        return;
+      case 'produce': {
+        const request = decodeRequest(name, body);
+        this.#answer(name, request, request.acks === 0 ? undefined : correlationId, done);
+        return;
+      }
+      case 'listOffsets':
+        this.#answer(name, decodeRequest(name, body), correlationId, done);
+        return;
+      default: {
+        const request = decodeRequest(name, body);
+        this.#serial.push(() => {
+          this.#answer(name, request, correlationId, () => {
+            this.#serialRunning = false;
+            done();
+          });
+        });
+      }
+    }
+  }
+
+  /** Starts the next administrative request, in a turn of its own, so that other connections get theirs in between. */
+  #runSerial(): void {
+    if (this.#serialRunning || this.#serial.length === 0 || this.#owesTooMuch()) return;
+    this.#serialRunning = true;
+    setImmediate(() => this.#serial.shift()?.());
+  }
+
+  /** Without a correlation id nothing is sent. */
+  #answer<N extends SimpleMessage>(
+    name: N,
+    request: RequestOf<N>,
+    correlationId: number | undefined,
+    done: () => void,
+  ): void {
+    handle(name, this.#context, request)
+      .then((response) => correlationId !== undefined && encodeResponse(name, correlationId, response))
+      .catch((error: unknown) => correlationId !== undefined && this.#encodeError(correlationId, error))
+      .then((frame) => {
+        if (frame !== false) this.#send(frame);
+        done();
+      })
+      .catch((error: unknown) => this.#log('answering failed', toBurrowError(error)));
+  }
+
+  #startFetch(correlationId: number, request: RequestOf<'fetch'>, done: () => void): void {
     if (this.#waitingFetches.has(correlationId)) {
       throw new BurrowError('INVALID_ARGUMENT', `A fetch with correlation id ${correlationId} is waiting already.`);
     }
-    const pending = beginFetch(this.#context, request);
+    const granted = this.#budget.grant(request.bytesMax);
+    let pending: PendingFetch;
+    try {
+      pending = beginFetch(this.#context, request, granted);
+    } catch (error) {
+      this.#budget.release(granted);
+      throw error;
+    }
     this.#waitingFetches.set(correlationId, pending);
+    const onTaken = (): void => {
+      this.#budget.release(granted);
+      this.#serve();
+    };
     pending.done
-      .then((fetched) => this.#send(encodeResponse('fetch', correlationId, fetchResponse(fetched))))
-      .catch((error: unknown) => this.#sendError(correlationId, error))
-      .finally(() => {
+      .then((fetched) => encodeResponseParts('fetch', correlationId, fetchResponse(fetched)))
+      .catch((error: unknown) => [this.#encodeError(correlationId, error)])
+      .then((parts) => {
         this.#waitingFetches.delete(correlationId);
+        this.#sendParts(parts, onTaken);
         done();
       })
-      .catch((error: unknown) => this.#log('answering failed', error));
+      .catch((error: unknown) => this.#log('answering failed', toBurrowError(error)));
   }
 
-  #sendError(correlationId: number, error: unknown): void {
+  #encodeError(correlationId: number, error: unknown): Uint8Array {
     const typed = toBurrowError(error);
-    if (isBurrowError(typed, 'INTERNAL_ERROR')) this.#log('request failed unexpectedly', typed.cause ?? typed);
-    this.#send(encodeErrorResponse(correlationId, typed));
+    if (typed.code === 'INTERNAL_ERROR') this.#log('request failed unexpectedly', typed);
+    return encodeErrorResponse(correlationId, typed);
   }
 
-  #send(frame: Uint8Array): void {
-    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      // At the end of the turn, so that all answers of it leave in one write.
-      setImmediate(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-        this.#updateFlow();
-      });
-    }
-    this.#webSocket.send(frame, { binary: true }, () => this.#updateFlow());
+  readonly #onTaken = (): void => this.#serve();
+
+  #send(message: Uint8Array): void {
+    this.#sendParts([message], this.#onTaken);
   }
 
-  /** Stops reading the socket while too much is in flight, and goes on when there is room. */
-  #updateFlow(): void {
-    const { inFlightRequestsMax, inFlightBytesMax, writeBufferedBytesMax } = this.#context.limits;
-    const isFull =
-      this.#inFlightRequests >= inFlightRequestsMax ||
-      this.#inFlightBytes >= inFlightBytesMax ||
-      this.#webSocket.bufferedAmount >= writeBufferedBytesMax;
-    if (isFull === this.#paused || this.#webSocket.readyState !== this.#webSocket.OPEN) return;
-    this.#paused = isFull;
-    if (isFull) {
-      this.#webSocket.pause();
-      return;
-    }
-    // It could not be heard while it was not read.
-    this.#onAlive();
-    this.#webSocket.resume();
+  /** `onTaken` is called when the message has left for the network, or cannot any more. */
+  #sendParts(parts: readonly Uint8Array[], onTaken: () => void): void {
+    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#outgoing.write(parts, onTaken);
+    else onTaken();
   }
 
   /** Ends a connection whose peer broke a rule; nobody else is affected. */
-  #fail(code: number, error: BurrowError): void {
-    if (this.#closing && code !== CLOSE_HANDSHAKE_TIMEOUT) return;
-    this.#closing = true;
-    this.#context.logger.warn(
-      { peer: this.#socket.remoteAddress, code: error.code, reason: error.message },
-      'connection closed',
-    );
-    // A close reason has at most 123 bytes (RFC 6455 section 5.5).
-    const reason = Buffer.from(`${error.code}: ${error.message}`)
-      .subarray(0, 120)
-      .toString('utf8')
-      .replace(/\uFFFD+$/, '');
-    this.#webSocket.close(code, reason);
-    // A peer that does not answer the close frame is not waited for.
-    this.#context.clock.schedule(2000, () => this.#webSocket.terminate());
+  #fail(closeCode: number, error: BurrowError): void {
+    if (this.#phase === 'closed') return;
+    this.#log('connection closed', error);
+    this.#end(closeCode, error);
+    this.#terminateUnlessClosed();
+  }
+
+  /** Closes after what has been sent. A listener that goes away waits for the peer as long as it can. */
+  #end(closeCode: number, error: BurrowError): void {
+    this.#becomeClosed();
+    this.#webSocket.close(closeCode, closeReason(error));
+    // The peer's close frame must be read.
+    this.#setReading(true);
+  }
+
+  #becomeClosed(): void {
+    this.#phase = 'closed';
+    this.#deadline.cancel();
+    this.#backlog.length = 0;
+    this.#serial.length = 0;
+    for (const fetch of this.#waitingFetches.values()) fetch.cancel();
+  }
+
+  /** A peer that does not answer the close frame is not waited for. */
+  #terminateUnlessClosed(): void {
+    this.#deadline = this.#context.clock.schedule(CLOSE_ANSWER_MS, () => this.#webSocket.terminate());
+  }
+
+  /** `ws` has sent the close frame. Followed by 'close'. */
+  #onWebSocketError(error: Error & { code?: string }): void {
+    if (this.#phase === 'closed') return;
+    this.#becomeClosed();
+    this.#terminateUnlessClosed();
+    const isTooLarge = error.code !== undefined && TOO_LARGE_ERRORS.has(error.code);
+    this.#log('connection closed', new BurrowError(isTooLarge ? 'FRAME_TOO_LARGE' : 'MALFORMED_FRAME', error.message));
   }
 
   #onClose(): void {
-    this.#closing = true;
-    this.#handshakeTimer?.cancel();
-    for (const fetch of this.#waitingFetches.values()) fetch.cancel();
+    this.#becomeClosed();
     this.#onClosed();
   }
 
-  #log(text: string, error: unknown): void {
-    const reason = error instanceof Error ? error.message : undefined;
-    this.#context.logger.warn({ peer: this.#socket.remoteAddress, reason }, text);
+  #log(text: string, error: BurrowError): void {
+    const { remoteAddress: peer } = this.#socket;
+    const fields = { peer, clientId: this.#clientId, code: error.code, reason: error.message };
+    if (error.code === 'INTERNAL_ERROR') this.#context.logger.error({ ...fields, err: error.cause ?? error }, text);
+    else this.#context.logger.warn(fields, text);
   }
+}
+
+function firstFrameTooLarge(): BurrowError {
+  return new BurrowError('FRAME_TOO_LARGE', `The first frame may have ${HELLO_FRAME_BYTES_MAX} bytes.`);
+}
+
+function closeReason(error: BurrowError): string {
+  const text = `${error.code}: ${error.message}`;
+  const bytes = new Uint8Array(CLOSE_REASON_BYTES_MAX);
+  // Stops before a character that does not fit.
+  const { written } = new TextEncoder().encodeInto(text, bytes);
+  return new TextDecoder().decode(bytes.subarray(0, written));
 }

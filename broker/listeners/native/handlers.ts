@@ -6,10 +6,12 @@ import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts'
 import { errorRow } from '../../../src/errors/table.ts';
 import type { MessageName, RequestOf, ResponseOf } from '../../../src/protocol/messages.ts';
 import type { BrokerService, FetchRequest, PendingFetch } from '../../partitions/broker-service.ts';
+import type { Clock, Timer } from '../../ports/clock.ts';
 import type { NativeLimits } from './native-limits.ts';
 
 export interface HandlerContext {
   readonly service: BrokerService;
+  readonly clock: Clock;
   readonly limits: NativeLimits;
 }
 
@@ -40,7 +42,8 @@ async function entry<T>(work: () => Promise<T> | T, failed: Omit<T, 'errorNumber
 const handlers: { readonly [N in SimpleMessage]: Handler<N> } = {
   async metadata({ service }, { topics, autoCreate }) {
     const described: Array<ResponseOf<'metadata'>['topics'][number]> = [];
-    for (const name of topics ?? service.topicNames()) described.push(await describeTopic(service, name, autoCreate));
+    for (const name of topics === null ? service.topicNames() : new Set(topics))
+      described.push(await describeTopic(service, name, autoCreate));
     return {
       clusterId: service.clusterId,
       controllerId: service.controllerId,
@@ -51,27 +54,35 @@ const handlers: { readonly [N in SimpleMessage]: Handler<N> } = {
     };
   },
 
-  async produce({ service }, { acks, partitions }) {
+  async produce({ service, clock }, { acks, timeoutMs, partitions }) {
     if (acks !== 0 && acks !== 1 && acks !== -1) {
       throw invalid(`acks must be -1 (all), 0 or 1, not ${acks}.`);
     }
+    const answers: Array<ProducedPartition | undefined> = new Array(partitions.length).fill(undefined);
     // All are appended in this turn, in the order of the request; only the waiting is asynchronous.
-    const pending = partitions.map(({ topic, partition, records }) => {
-      const failed = { topic, partition, baseOffset: -1, logAppendTimeMs: -1, logStartOffset: -1 };
-      return entry(async () => {
-        const outcome = await service.produce({ topic, partition, acks, records: asBuffer(records[0]!) });
-        return { topic, partition, ...SUCCESS, ...outcome };
-      }, failed);
-    });
-    return { partitions: await Promise.all(pending) };
+    const stored = Promise.all(
+      partitions.map(async ({ topic, partition, records }, index) => {
+        try {
+          const outcome = await service.produce({ topic, partition, acks, records: asBuffer(records[0]!) });
+          answers[index] = { topic, partition, ...SUCCESS, ...outcome };
+        } catch (error) {
+          answers[index] = { topic, partition, ...failure(error), ...NOT_PRODUCED };
+        }
+      }),
+    );
+    await withinTime(clock, timeoutMs, stored);
+    return {
+      partitions: answers.map((answer, index) => answer ?? timedOut(partitions[index]!, timeoutMs)),
+    };
   },
 
-  async listOffsets({ service }, { isolation, partitions }) {
+  async listOffsets({ service }, { isolation: isolationNumber, partitions }) {
+    const isolation = isolationOf(isolationNumber);
     const pending = partitions.map((asked) => {
       const { topic, partition } = asked;
       return entry(
         async () => {
-          const found = await service.listOffset({ ...asked, isolation: isolationOf(isolation) });
+          const found = await service.listOffset({ ...asked, isolation });
           return { topic, partition, ...SUCCESS, ...found };
         },
         { topic, partition, timestampMs: -1, offset: -1, leaderEpoch: -1 },
@@ -105,7 +116,7 @@ const handlers: { readonly [N in SimpleMessage]: Handler<N> } = {
   },
 
   async describeConfigs({ service }, { names }) {
-    const pending = names.map((name) =>
+    const pending = unique(names).map((name) =>
       entry(
         () => {
           // The empty name stands for the broker itself.
@@ -148,7 +159,7 @@ const handlers: { readonly [N in SimpleMessage]: Handler<N> } = {
   },
 
   async partitionStatus({ service }, { names }) {
-    const pending = names.map((name) =>
+    const pending = unique(names).map((name) =>
       entry(
         () => {
           const partitions = service.partitionStatus(name).map(({ failure: failed, ...status }) => ({
@@ -175,16 +186,30 @@ export async function handle<N extends SimpleMessage>(
   return handler(context, request);
 }
 
-/** Begins a fetch; it may wait for data. */
-export function beginFetch({ service, limits }: HandlerContext, request: RequestOf<'fetch'>): PendingFetch {
+/** Begins a fetch of at most `bytesMax`, whatever the request says; it may wait for data. */
+export function beginFetch(
+  { service, limits }: HandlerContext,
+  request: RequestOf<'fetch'>,
+  bytesMax: number,
+): PendingFetch {
+  checkFetchedPartitions(request.partitions);
   return service.fetch({
     partitions: request.partitions,
     bytesMin: request.bytesMin,
-    // The answer must fit a frame; what is larger than that as a single batch is sent all the same (KIP-74).
-    bytesMax: Math.max(1, Math.min(request.bytesMax, limits.frameBytesMax - 1024 * 1024)),
+    bytesMax,
     waitMs: Math.max(0, Math.min(request.waitMs, limits.fetchWaitMsMax)),
     isolation: isolationOf(request.isolation),
   });
+}
+
+/** A partition named a thousand times would be looked at a thousand times by each produce that wakes the fetch. */
+function checkFetchedPartitions(partitions: RequestOf<'fetch'>['partitions']): void {
+  const seen = new Set<string>();
+  for (const { topic, partition, bytesMax } of partitions) {
+    if (bytesMax < 0) throw invalid(`bytesMax of ${topic}-${partition} must not be negative.`);
+    seen.add(`${partition} ${topic}`);
+  }
+  if (seen.size < partitions.length) throw invalid('A fetch may name each partition once.');
 }
 
 export function fetchResponse(fetched: Awaited<PendingFetch['done']>): ResponseOf<'fetch'> {
@@ -195,6 +220,37 @@ export function fetchResponse(fetched: Awaited<PendingFetch['done']>): ResponseO
       message: error?.message ?? null,
     })),
   };
+}
+
+type ProducedPartition = ResponseOf<'produce'>['partitions'][number];
+
+const NOT_PRODUCED = { baseOffset: -1, logAppendTimeMs: -1, logStartOffset: -1 } as const;
+
+function timedOut(
+  { topic, partition }: RequestOf<'produce'>['partitions'][number],
+  timeoutMs: number,
+): ProducedPartition {
+  const text = `The records were not stored within ${timeoutMs} ms; whether they will be is unknown.`;
+  return { topic, partition, ...failure(new BurrowError('REQUEST_TIMED_OUT', text)), ...NOT_PRODUCED };
+}
+
+/** Resolves with `work`, or after `timeoutMs` if that comes first. Without limit for 0 and less. */
+async function withinTime(clock: Clock, timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  if (timeoutMs <= 0) {
+    await work;
+    return;
+  }
+  let timer: Timer | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = clock.schedule(timeoutMs, resolve);
+  });
+  await Promise.race([work, timeout]);
+  timer?.cancel();
+}
+
+/** A name asked for a thousand times is answered once: answers can be thousands of times as large as what asks for them. */
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
 }
 
 async function describeTopic(

@@ -1,19 +1,22 @@
 /**
  * The WebSocket listener of the native protocol: accepts connections within limits and hands each to
  * `connection.ts`. It speaks no other HTTP; a plain request is told what this port is for.
+ *
+ * Sockets are counted from the moment they are accepted, whether or not they ever become WebSockets.
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
+import type { ErrorName } from '../../../src/errors/table.ts';
 import { SUBPROTOCOL } from '../../../src/protocol/version.ts';
 import type { BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
-import { NativeConnection } from './connection.ts';
+import { type ConnectionContext, NativeConnection } from './connection.ts';
 import { NATIVE_LIMITS, type NativeLimits } from './native-limits.ts';
-import { refuseUpgrade } from './upgrade-check.ts';
+import { normalizeRules, refuseUpgrade } from './upgrade-check.ts';
 
 export interface NativeListenerOptions {
   readonly service: BrokerService;
@@ -40,123 +43,225 @@ export interface NativeListener {
 
 const CHECK_INTERVAL_MS = 1000;
 const CLOSE_GRACE_MS = 5000;
+/** Sockets beyond the limits that are still told why they are refused; more are closed at once. */
+const REFUSALS_MAX = 64;
+/** Chunks in which one message may arrive: a full frame in pieces of 1 KiB. Each costs memory of its own. */
+const CHUNK_BYTES = 1024;
+const CHUNKS_MIN = 4096;
+/** WebSocket fragments of one message. */
+const FRAGMENTS_MAX = 4096;
+
+interface Client {
+  readonly socket: Socket;
+  readonly address: string;
+  readonly acceptedMs: number;
+  /** Once it is a WebSocket. */
+  connection: NativeConnection | undefined;
+}
 
 export async function startNativeListener(options: NativeListenerOptions): Promise<NativeListener> {
-  const limits = { ...NATIVE_LIMITS, ...options.limits };
-  const { clock, logger } = options;
-  const connections = new Set<NativeConnection>();
-  const perAddress = new Map<string, number>();
-  const checks = { connectionsCheckingInterval: Math.min(1000, limits.handshakeTimeoutMs) };
-  const server = createServer(checks, (_request, response) => {
-    response.writeHead(426, { 'content-type': 'text/plain', connection: 'close', upgrade: 'websocket' });
-    response.end(
-      `This port speaks the BurrowMQ protocol over WebSocket (subprotocol ${SUBPROTOCOL}), not plain HTTP.\n`,
-    );
-  });
-  server.requestTimeout = limits.handshakeTimeoutMs;
-  server.headersTimeout = limits.handshakeTimeoutMs;
-  const webSockets = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: limits.frameBytesMax,
-    skipUTF8Validation: false,
-    handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-  });
-  const context = {
-    service: options.service,
-    limits,
-    clock,
-    logger,
-    software: options.software,
-    batchBytesMax: options.batchBytesMax,
-  };
+  const listener = new Listener(options);
+  await listener.listen();
+  return listener;
+}
 
-  server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
-    const socket = stream as Socket;
-    socket.on('error', () => socket.destroy());
+class Listener implements NativeListener {
+  readonly #options: NativeListenerOptions;
+  readonly #limits: NativeLimits;
+  readonly #context: ConnectionContext;
+  readonly #rules;
+  readonly #server: Server;
+  readonly #webSockets: WebSocketServer;
+  readonly #clients = new Map<Socket, Client>();
+  /** Sockets by the address they come from. */
+  readonly #perAddress = new Map<string, number>();
+  readonly #checkIntervalMs: number;
+  #connectionCount = 0;
+  /** Closed without a word since the last check. */
+  #turnedAway = 0;
+  #timer: Timer | undefined;
+  #closing: boolean = false;
+  #onEmpty: (() => void) | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: NativeListenerOptions) {
+    const limits = { ...NATIVE_LIMITS, ...options.limits };
+    const { service, clock, logger, software, batchBytesMax, host } = options;
+    this.#options = options;
+    this.#limits = limits;
+    this.#context = { service, limits, clock, logger, software, batchBytesMax };
+    const { allowedOrigins = [], allowedHosts = [] } = options;
+    this.#rules = normalizeRules({ allowedOrigins, allowedHosts, boundHost: host });
+    const shortestMs = Math.min(limits.handshakeTimeoutMs, limits.idleTimeoutMs, limits.writeStallTimeoutMs);
+    this.#checkIntervalMs = Math.max(10, Math.min(CHECK_INTERVAL_MS, Math.floor(shortestMs / 4)));
+    this.#server = createServer({ connectionsCheckingInterval: this.#checkIntervalMs }, (_request, response) => {
+      response.writeHead(426, { 'content-type': 'text/plain', connection: 'upgrade, close', upgrade: 'websocket' });
+      response.end(
+        `This port speaks the BurrowMQ protocol over WebSocket (subprotocol ${SUBPROTOCOL}), not plain HTTP.\n`,
+      );
+    });
+    this.#server.requestTimeout = limits.handshakeTimeoutMs;
+    this.#server.headersTimeout = limits.handshakeTimeoutMs;
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: limits.frameBytesMax,
+      maxFragments: FRAGMENTS_MAX,
+      maxBufferedChunks: CHUNKS_MIN + Math.ceil(limits.frameBytesMax / CHUNK_BYTES),
+      handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    });
+    this.#server.on('connection', (socket: Socket) => this.#onSocket(socket));
+    this.#server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) =>
+      this.#onUpgrade(request, stream as Socket, head),
+    );
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get connectionCount(): number {
+    return this.#connectionCount;
+  }
+
+  async listen(): Promise<void> {
+    const { host, port, logger } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException): void => reject(listenError(host, port, error));
+      this.#server.once('error', onError);
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', onError);
+        // Too many open files, for instance: this connection is lost, those that are open are not.
+        this.#server.on('error', (error) => logger.error({ err: error }, 'accepting a connection failed'));
+        resolve();
+      });
+    });
+    this.#scheduleCheck();
+  }
+
+  #onSocket(socket: Socket): void {
     const address = socket.remoteAddress ?? '';
-    const refusal = refuse(request, address);
-    if (refusal !== undefined) {
-      logger.warn({ peer: address, reason: refusal.text }, 'connection refused');
-      const { status, text } = refusal;
-      socket.end(`HTTP/1.1 ${status}\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${text}\n`);
+    const { connectionsMax, connectionsPerIpMax } = this.#limits;
+    const fromAddress = this.#perAddress.get(address) ?? 0;
+    const isFlood =
+      this.#clients.size >= connectionsMax + REFUSALS_MAX || fromAddress >= connectionsPerIpMax + REFUSALS_MAX;
+    if (isFlood || this.#closing) {
+      this.#turnedAway++;
+      socket.destroy();
       return;
     }
-    webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      perAddress.set(address, (perAddress.get(address) ?? 0) + 1);
-      socket.setNoDelay(true);
-      const connection = new NativeConnection(webSocket, socket, context, () => {
-        connections.delete(connection);
-        const left = perAddress.get(address)! - 1;
-        if (left === 0) perAddress.delete(address);
-        else perAddress.set(address, left);
-      });
-      connections.add(connection);
+    this.#clients.set(socket, {
+      socket,
+      address,
+      acceptedMs: this.#options.clock.monotonic(),
+      connection: undefined,
     });
-  });
+    this.#perAddress.set(address, fromAddress + 1);
+    socket.once('close', () => this.#onSocketClosed(socket, address));
+  }
 
-  function refuse(request: IncomingMessage, address: string): { status: string; text: string } | undefined {
-    const { allowedOrigins = [], allowedHosts = [], host } = options;
-    const wrongPlace = refuseUpgrade(request.headers, { allowedOrigins, allowedHosts, boundHost: host });
-    if (wrongPlace !== undefined) return { status: '403 Forbidden', text: wrongPlace };
+  #onSocketClosed(socket: Socket, address: string): void {
+    this.#clients.delete(socket);
+    const left = this.#perAddress.get(address)! - 1;
+    if (left === 0) this.#perAddress.delete(address);
+    else this.#perAddress.set(address, left);
+    if (this.#clients.size === 0) this.#onEmpty?.();
+  }
+
+  #onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    // From here on the HTTP server does not look after the socket any more.
+    socket.on('error', () => socket.destroy());
+    const client = this.#clients.get(socket);
+    if (client === undefined) return;
+    const refusal = this.#refusal(request, client.address);
+    if (refusal !== undefined) {
+      const { status, code, text } = refusal;
+      this.#options.logger.warn({ peer: client.address, code, reason: text }, 'connection refused');
+      // The peer may leave its half of the connection open for ever.
+      socket.once('finish', () => socket.destroy());
+      socket.end(`HTTP/1.1 ${status}\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n${code}: ${text}\n`);
+      return;
+    }
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#connectionCount++;
+      client.connection = new NativeConnection(webSocket, socket, client.acceptedMs, this.#context, () => {
+        this.#connectionCount--;
+      });
+    });
+  }
+
+  #refusal(
+    request: IncomingMessage,
+    address: string,
+  ): { readonly status: string; readonly code: ErrorName; readonly text: string } | undefined {
+    const wrongPlace = refuseUpgrade(request.headers, this.#rules);
+    if (wrongPlace !== undefined) return { status: '403 Forbidden', code: 'ORIGIN_NOT_ALLOWED', text: wrongPlace };
     const asked = request.headers['sec-websocket-protocol'] ?? '';
     if (!asked.split(',').some((protocol) => protocol.trim() === SUBPROTOCOL)) {
-      return { status: '400 Bad Request', text: `Ask for the WebSocket subprotocol ${SUBPROTOCOL}.` };
+      const text = `Ask for the WebSocket subprotocol ${SUBPROTOCOL}.`;
+      return { status: '400 Bad Request', code: 'UNSUPPORTED_VERSION', text };
     }
-    if (connections.size >= limits.connectionsMax || (perAddress.get(address) ?? 0) >= limits.connectionsPerIpMax) {
-      return { status: '503 Service Unavailable', text: new BurrowError('CONNECTION_LIMIT').message };
+    const { connectionsMax, connectionsPerIpMax } = this.#limits;
+    if (this.#clients.size > connectionsMax || this.#perAddress.get(address)! > connectionsPerIpMax) {
+      return unavailable('CONNECTION_LIMIT');
     }
-    return undefined;
+    return this.#closing ? unavailable('SHUTTING_DOWN') : undefined;
   }
 
-  let timer: Timer;
-  const check = (): void => {
-    const now = clock.monotonic();
-    for (const connection of connections) connection.checkAlive(now);
-    timer = clock.schedule(CHECK_INTERVAL_MS, check);
-  };
-  await listen(server, options);
-  timer = clock.schedule(CHECK_INTERVAL_MS, check);
-
-  return {
-    port: (server.address() as AddressInfo).port,
-    get connectionCount() {
-      return connections.size;
-    },
-    async close(graceMs = CLOSE_GRACE_MS) {
-      timer.cancel();
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      for (const connection of connections) connection.goAway();
-      const deadlineMs = clock.monotonic() + graceMs;
-      await waitUntil(clock, deadlineMs, () =>
-        [...connections].every((connection) => connection.inFlightRequests === 0),
-      );
-      for (const connection of connections) connection.close();
-      await waitUntil(clock, Math.min(deadlineMs, clock.monotonic() + 1000), () => connections.size === 0);
-      for (const connection of connections) connection.terminate();
-      server.closeAllConnections();
-      await closed;
-    },
-  };
-}
-
-function listen(server: Server, { host, port }: NativeListenerOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const text =
-        error.code === 'EADDRINUSE'
-          ? `Port ${port} on ${host} is in use. Stop what uses it, or choose another with --port.`
-          : `Cannot listen on ${host}:${port}: ${error.message}`;
-      reject(new BurrowError('INVALID_CONFIG', text, { cause: error }));
+  #scheduleCheck(): void {
+    const { clock, logger } = this.#options;
+    this.#timer = clock.schedule(this.#checkIntervalMs, () => {
+      const nowMs = clock.monotonic();
+      for (const { socket, connection, acceptedMs } of this.#clients.values()) {
+        if (connection !== undefined) connection.checkAlive(nowMs);
+        // The HTTP server has answered 408 to what waited for a request; this is what it does not look after.
+        else if (nowMs - acceptedMs > this.#limits.handshakeTimeoutMs + CHECK_INTERVAL_MS) socket.destroy();
+      }
+      if (this.#turnedAway > 0) {
+        logger.warn({ connections: this.#turnedAway, code: 'CONNECTION_LIMIT' }, 'connections turned away');
+        this.#turnedAway = 0;
+      }
+      this.#scheduleCheck();
     });
-    server.listen(port, host, () => resolve());
-  });
+  }
+
+  close(graceMs = CLOSE_GRACE_MS): Promise<void> {
+    this.#closed ??= this.#close(graceMs);
+    return this.#closed;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    const { clock } = this.#options;
+    this.#closing = true;
+    this.#timer?.cancel();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const { socket, connection } of [...this.#clients.values()]) {
+      if (connection === undefined) socket.destroy();
+      else connection.goAway();
+    }
+    if (this.#clients.size > 0) {
+      await new Promise<void>((resolve) => {
+        const deadline = clock.schedule(graceMs, resolve);
+        this.#onEmpty = () => {
+          deadline.cancel();
+          resolve();
+        };
+      });
+    }
+    for (const socket of [...this.#clients.keys()]) socket.destroy();
+    await closed;
+  }
 }
 
-/** Looks every few milliseconds; only used while closing. */
-async function waitUntil(clock: Clock, deadlineMs: number, condition: () => boolean): Promise<void> {
-  while (!condition() && clock.monotonic() < deadlineMs) {
-    await new Promise<void>((resolve) => clock.schedule(5, resolve));
-  }
+function unavailable(code: ErrorName): { status: string; code: ErrorName; text: string } {
+  return { status: '503 Service Unavailable', code, text: new BurrowError(code).message };
+}
+
+function listenError(host: string, port: number, error: NodeJS.ErrnoException): BurrowError {
+  const text =
+    error.code === 'EADDRINUSE'
+      ? `Port ${port} on ${host} is in use. Stop what uses it, or choose another with --port.`
+      : `Cannot listen on ${host}:${port}: ${error.message}`;
+  return new BurrowError('INVALID_CONFIG', text, { cause: error });
 }

@@ -1,8 +1,8 @@
-/** Limits of the native listener, each an option of the broker. */
+/** What one client may take from the native listener. Every limit is an option of `startNativeListener`. */
 import { FRAME_BYTES_MAX_DEFAULT } from '../../../src/protocol/version.ts';
 
 export interface NativeLimits {
-  /** Largest message in either direction. */
+  /** Largest message of a client. */
   readonly frameBytesMax: number;
   readonly connectionsMax: number;
   readonly connectionsPerIpMax: number;
@@ -10,11 +10,15 @@ export interface NativeLimits {
   readonly handshakeTimeoutMs: number;
   /** Without a sign of life; the broker pings at half of it. */
   readonly idleTimeoutMs: number;
+  /** From one whole message (or pong) to the next, while bytes arrive. */
+  readonly requestArrivalTimeoutMs: number;
   /** Requests of one connection that are not answered; beyond it the socket is not read. */
   readonly inFlightRequestsMax: number;
   /** Bytes of such requests; beyond it the socket is not read. */
   readonly inFlightBytesMax: number;
-  /** Answers that the peer has not taken; beyond it its requests wait. */
+  /** Fetches among them; beyond it they are refused, so that long polls never keep other requests from being read. */
+  readonly inFlightFetchesMax: number;
+  /** Answers that the peer has not taken; beyond it its requests wait. Also what all its fetches together may ask for. */
   readonly writeBufferedBytesMax: number;
   /** A peer that takes nothing for this long is cut off. */
   readonly writeStallTimeoutMs: number;
@@ -25,12 +29,14 @@ export interface NativeLimits {
 export const NATIVE_LIMITS: NativeLimits = {
   frameBytesMax: FRAME_BYTES_MAX_DEFAULT,
   connectionsMax: 10_000,
-  connectionsPerIpMax: 10_000,
+  connectionsPerIpMax: 1_000,
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 60_000,
-  inFlightRequestsMax: 1024,
-  inFlightBytesMax: 64 * 1024 * 1024,
-  writeBufferedBytesMax: 32 * 1024 * 1024,
+  requestArrivalTimeoutMs: 120_000,
+  inFlightRequestsMax: 1_000,
+  inFlightBytesMax: 32 * 1024 * 1024,
+  inFlightFetchesMax: 200,
+  writeBufferedBytesMax: 8 * 1024 * 1024,
   writeStallTimeoutMs: 60_000,
   fetchWaitMsMax: 300_000,
 };

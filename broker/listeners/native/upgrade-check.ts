@@ -12,7 +12,22 @@ export interface UpgradeRules {
   readonly boundHost: string;
 }
 
-/** Undefined if the request may go on, else why not. */
+/** Rules as a user writes them in the form in which headers are compared with them. */
+export function normalizeRules({ allowedOrigins, allowedHosts, boundHost }: UpgradeRules): UpgradeRules {
+  return {
+    allowedOrigins: allowedOrigins.map(normalizeOrigin),
+    allowedHosts: allowedHosts.map((host) => hostName(host) ?? host.toLowerCase()),
+    boundHost: boundHost.toLowerCase(),
+  };
+}
+
+/** As browsers send it: lower case, no default port, no path. What is no URL (`null`) stays. */
+function normalizeOrigin(origin: string): string {
+  const parsed = URL.canParse(origin) ? new URL(origin).origin : 'null';
+  return parsed === 'null' ? origin : parsed;
+}
+
+/** Undefined if the request may go on, else why not. Takes normalized rules. */
 export function refuseUpgrade(
   headers: { readonly host?: string | undefined; readonly origin?: string | undefined },
   rules: UpgradeRules,
@@ -30,7 +45,7 @@ export function refuseUpgrade(
 }
 
 function isKnownHost(name: string, { allowedHosts, boundHost }: UpgradeRules): boolean {
-  return isIP(name) !== 0 || name === 'localhost' || name === boundHost.toLowerCase() || allowedHosts.includes(name);
+  return isIP(name) !== 0 || name === 'localhost' || name === boundHost || allowedHosts.includes(name);
 }
 
 /** The name without port and brackets, in lower case; undefined if it is no host. */
