@@ -41,6 +41,7 @@ import { savePartitionFile } from './partition-file.ts';
 import type { ProducerState } from './producer-state.ts';
 import { SEGMENT_BYTES_LIMIT, Segment } from './segment.ts';
 import { LogTail, type TailCache } from './tail-cache.ts';
+import { firstAtOrAfter, newestRecord, type TimestampedOffset } from './timestamp-lookup.ts';
 
 /** What all logs of a node share. */
 export interface LogEnvironment {
@@ -97,6 +98,8 @@ const WRITE_OUT_BYTES = 1024 * 1024;
 /** One write to a segment takes at most about this much. */
 const WRITE_RUN_BYTES = 4 * 1024 * 1024;
 const READ_BYTES_MAX = 8 * 1024 * 1024;
+/** A batch that would take more is not opened to look for a timestamp. */
+const LOOKUP_DECOMPRESSED_BYTES_MAX = 64 * 1024 * 1024;
 /** What a read takes along to bridge the gap from an index entry to the batch that is wanted. */
 const READ_SLACK_BYTES = 8 * 1024;
 
@@ -329,6 +332,19 @@ export class PartitionLog implements CommitParticipant {
     if (offset >= this.#tail.firstOffset) return this.#tail.bytesBetween(offset, endOffset);
     // Older than the hot tail: more than any sensible minimum.
     return this.#segmentFor(offset).bytes + this.#active.bytes;
+  }
+
+  /**
+   * The first record that is at or after a timestamp and below `endOffset`.
+   * Throws STORAGE_ERROR, or DECOMPRESSION_LIMIT for a batch that cannot be looked into.
+   */
+  offsetForTimestamp(timestampMs: number, endOffset: number): Promise<TimestampedOffset | undefined> {
+    return firstAtOrAfter(this, timestampMs, endOffset, LOOKUP_DECOMPRESSED_BYTES_MAX);
+  }
+
+  /** The first of the records with the largest timestamp below `endOffset`. Throws as {@link offsetForTimestamp}. */
+  maxTimestamp(endOffset: number): Promise<TimestampedOffset | undefined> {
+    return newestRecord(this, endOffset, LOOKUP_DECOMPRESSED_BYTES_MAX);
   }
 
   /** Segment that holds an offset, or the next one that has records behind it. */

@@ -120,6 +120,12 @@ export class Segment {
     return this.baseOffset + (this.#timeIndex?.searchStart(timestampMs) ?? 0);
   }
 
+  /** The newest timestamp up to a batch that begins before `offset`. Needs the indexes in memory. */
+  newestIndexedBefore(offset: number): { timestampMs: number; offset: number } | undefined {
+    const entry = this.#timeIndex?.lastBefore(offset - this.baseOffset);
+    return entry && { timestampMs: entry.timestampMs, offset: this.baseOffset + entry.relativeOffset };
+  }
+
   async file(): Promise<DiskFile> {
     if (this.#file !== undefined) return this.#file;
     this.#opening ??= this.#options.disk.open(this.#path, { create: this.#mayCreate }).then(
