@@ -26,7 +26,8 @@ import { JOURNAL_ID_BYTES, type JournalEntry } from './journal-format.ts';
 import { recoverJournal } from './journal-recovery.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
-import { readPartitionFile } from './partition-file.ts';
+import { LogMaintenance, MAINTENANCE_DEFAULTS, type MaintenanceOptions } from './log-maintenance.ts';
+import { NOTHING_CLEANED, readPartitionFile } from './partition-file.ts';
 import { type LogEnvironment, PartitionLog, storageFailure } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { openLog } from './recovery.ts';
@@ -53,6 +54,8 @@ export interface LogManagerOptions {
   readonly unwrittenBytesMax: number;
   /** Start in spite of damage and drop what cannot be read. */
   readonly salvage: boolean;
+  /** What differs from {@link MAINTENANCE_DEFAULTS}. */
+  readonly maintenance?: Partial<MaintenanceOptions>;
 }
 
 /** One commit takes no more than about this, so that its latency stays bounded. */
@@ -75,6 +78,7 @@ export class LogManager {
   #journal: Journal | undefined;
   #groupCommit: GroupCommit | undefined;
   #checkpoint: Checkpoint;
+  readonly #maintenance: LogMaintenance;
   #checkpointing: Promise<void> = Promise.resolve();
   /** Logs that failed may have records in rounds up to this one that no segment holds. */
   #pinnedThroughRound = -1;
@@ -98,6 +102,11 @@ export class LogManager {
       onWritten: (log, bytes) => this.#onWritten(log, bytes),
       onFailed: (log) => this.#onLogFailed(log),
     };
+    const { disk, clock, random, logger } = options;
+    this.#maintenance = new LogMaintenance(
+      { disk, clock, random, logger, logs: () => this.#logs.values() },
+      { ...MAINTENANCE_DEFAULTS, ...options.maintenance },
+    );
   }
 
   /**
@@ -160,6 +169,7 @@ export class LogManager {
       folder,
       config: spec.config,
       logStartOffset: 0,
+      cleaning: NOTHING_CLEANED,
       segments: [Segment.create({ disk, folder, baseOffset: 0, indexIntervalBytes: spec.config.indexIntervalBytes })],
       producers: new ProducerState(),
       leaderEpochs: new LeaderEpochs(spec.leaderEpoch < 0 ? [] : [{ epoch: spec.leaderEpoch, startOffset: 0 }]),
@@ -197,6 +207,12 @@ export class LogManager {
     }
   }
 
+  /** Does at once what is otherwise done at intervals: retention, compaction of all that is due, letting go of files. */
+  async maintain(): Promise<void> {
+    await this.#maintenance.tidy();
+    await this.#maintenance.compact();
+  }
+
   /** Syncs all segments and writes a checkpoint, so that a start has little to do. */
   checkpoint(): Promise<void> {
     return this.#enqueueCheckpoint(undefined);
@@ -206,6 +222,7 @@ export class LogManager {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#maintenance.stop();
     await this.#groupCommit?.idle();
     await this.#sweeping;
     await this.#checkpointing;
@@ -231,6 +248,7 @@ export class LogManager {
     await this.#saveCheckpoint({ firstRound, pinned: [] });
     if (flush === 'always') await this.#openJournal(firstRound, clean);
     else this.#scheduleLazyCheckpoint(flush === 'interval' ? flushIntervalMs : LAZY_CHECKPOINT_MS);
+    this.#maintenance.start();
     if (this.#logs.size > 0) {
       logger.info({ logs: this.#logs.size, clean, tookMs: Math.round(clock.monotonic() - startedMs) }, 'logs opened');
     }

@@ -24,7 +24,7 @@ export interface TimestampedOffset {
 }
 
 /** What of a log the search needs. */
-export interface SearchedLog {
+interface SearchedLog {
   readonly logStartOffset: number;
   readonly logEndOffset: number;
   readonly segments: readonly Segment[];
