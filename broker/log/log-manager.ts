@@ -115,9 +115,15 @@ export class LogManager {
    */
   static async open(options: LogManagerOptions): Promise<LogManager> {
     const { disk, directory } = options;
-    await disk.makeDirectory(join(directory, 'topics'));
-    await disk.removeTree(join(directory, 'deleted'));
-    await disk.makeDirectory(join(directory, 'deleted'));
+    const topics = join(directory, 'topics');
+    const deleted = join(directory, 'deleted');
+    await disk.makeDirectory(topics);
+    await disk.makeDirectory(deleted);
+    // A deleted log whose folder came back, because its renaming was not durable, must not lack files.
+    await disk.syncDirectory(topics);
+    await disk.syncDirectory(deleted);
+    await disk.removeTree(deleted);
+    await disk.makeDirectory(deleted);
     // A folder's own name is durable once its parent is synced.
     await disk.syncDirectory(dirname(directory));
     await disk.syncDirectory(directory);
