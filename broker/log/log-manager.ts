@@ -85,6 +85,9 @@ export class LogManager {
   #failure: BurrowError | undefined;
   #closed = false;
   #deletions = 0;
+  /** Until these are durable, a crash brings the logs back, and the journal must still have what they lack. */
+  readonly #deleting = new Set<Promise<void>>();
+  #hasFailedDeletions = false;
 
   private constructor(options: LogManagerOptions, checkpoint: Checkpoint) {
     this.#options = options;
@@ -191,6 +194,17 @@ export class LogManager {
   /** Takes a log away: its folder is renamed at once, and removed in the background. */
   async delete(log: PartitionLog): Promise<void> {
     if (this.#logs.get(log.key) === log) this.#logs.delete(log.key);
+    const deletion = this.#delete(log).catch((error: unknown) => {
+      // It comes back with the next start, and needs its rounds then.
+      this.#pinPendingRounds();
+      this.#hasFailedDeletions = true;
+      throw error;
+    });
+    this.#deleting.add(deletion);
+    await deletion.finally(() => this.#deleting.delete(deletion));
+  }
+
+  async #delete(log: PartitionLog): Promise<void> {
     await log.abandon();
     this.#forgetUnwritten(log);
     const { disk, directory, logger } = this.#options;
@@ -232,10 +246,11 @@ export class LogManager {
     await this.#groupCommit?.idle();
     await this.#sweeping;
     await this.#checkpointing;
+    await Promise.allSettled([...this.#deleting]);
     const results = await eachOf([...this.#logs.values()], OPEN_CONCURRENCY, (log) => log.close());
     await this.#journal?.close();
     const failed = this.#failure !== undefined || [...this.#logs.values()].some((log) => log.failure !== undefined);
-    if (failed || results.some((error) => error !== undefined)) return;
+    if (failed || this.#hasFailedDeletions || results.some((error) => error !== undefined)) return;
     const firstRound = this.#journal?.nextRound ?? this.#checkpoint.firstRound;
     await this.#saveCheckpoint({ firstRound, pinned: [] });
     const { disk, directory } = this.#options;
@@ -388,6 +403,10 @@ export class LogManager {
 
   #onLogFailed(log: PartitionLog): void {
     this.#forgetUnwritten(log);
+    this.#pinPendingRounds();
+  }
+
+  #pinPendingRounds(): void {
     const pending = (this.#journal?.nextRound ?? 0) + (this.#groupCommit?.pendingRounds ?? 0);
     this.#pinnedThroughRound = Math.max(this.#pinnedThroughRound, pending);
   }
@@ -464,6 +483,7 @@ export class LogManager {
     );
     // A log whose sync fails has marked itself, and pins its rounds.
     await eachOf(dirty, SYNC_CONCURRENCY, (log) => log.syncSegments());
+    await Promise.allSettled([...this.#deleting]);
     if (this.#failure !== undefined) return;
     if (retired === undefined) {
       await this.#saveCheckpoint({});
