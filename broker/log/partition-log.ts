@@ -395,7 +395,10 @@ export class PartitionLog implements CommitParticipant {
         found = await this.#readSegment(segment, offset, options);
       } catch (error) {
         if (offset < this.#logStartOffset) throw this.#outOfRange(offset);
-        throw this.#readError(segment, error);
+        if (this.#segments.includes(segment)) throw this.#readError(segment, error);
+        // Compaction has replaced it and its file is gone.
+        index = this.#segmentIndexFor(offset) - 1;
+        continue;
       }
       if (found !== undefined) return found;
       // Nothing at or behind the offset in this segment (compaction removed it): the next one goes on.

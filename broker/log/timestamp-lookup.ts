@@ -61,6 +61,7 @@ export async function firstAtOrAfter(
     if (segment === undefined || segment.baseOffset >= endOffset) return undefined;
     const end = Math.min(segment.nextOffset, endOffset);
     const range = { startOffset: Math.max(startOffset, segment.baseOffset), endOffset: end };
+    if (!(await loadIndexes(log, segment))) continue;
     const found = await firstInSegment(log, segment, timestampMs, range, decompressedBytesMax);
     if (found !== undefined) return found;
     startOffset = Math.max(end, log.logStartOffset);
@@ -77,17 +78,33 @@ export async function newestRecord(
   endOffset: number,
   decompressedBytesMax: number,
 ): Promise<TimestampedOffset | undefined> {
-  const candidates = log.segments
-    .filter((segment) => segment.baseOffset < endOffset && segment.maxTimestampMs >= 0)
-    .sort((a, b) => b.maxTimestampMs - a.maxTimestampMs || a.baseOffset - b.baseOffset);
-  let newest: TimestampedOffset | undefined;
-  for (const segment of candidates) {
-    if (newest !== undefined && newest.timestampMs >= segment.maxTimestampMs) break;
-    const found = await newestInSegment(log, segment, endOffset, decompressedBytesMax);
-    if (found === undefined || (newest !== undefined && !comesBefore(found, newest))) continue;
-    newest = found;
+  for (;;) {
+    let newest: TimestampedOffset | undefined;
+    let isComplete = true;
+    const candidates = log.segments
+      .filter((segment) => segment.baseOffset < endOffset && segment.maxTimestampMs >= 0)
+      .sort((a, b) => b.maxTimestampMs - a.maxTimestampMs || a.baseOffset - b.baseOffset);
+    for (const segment of candidates) {
+      if (newest !== undefined && newest.timestampMs >= segment.maxTimestampMs) break;
+      isComplete = await loadIndexes(log, segment);
+      if (!isComplete) break;
+      const found = await newestInSegment(log, segment, endOffset, decompressedBytesMax);
+      if (found !== undefined && (newest === undefined || comesBefore(found, newest))) newest = found;
+    }
+    if (isComplete) return newest;
   }
-  return newest;
+}
+
+/** Returns false if the segment has left the log, and its file with it: then the search looks again at what is there. */
+async function loadIndexes(log: SearchedLog, segment: Segment): Promise<boolean> {
+  try {
+    await segment.loadIndexes();
+    return true;
+  } catch (error) {
+    if (!log.segments.includes(segment)) return false;
+    if (error instanceof BurrowError) throw error;
+    throw new BurrowError('STORAGE_ERROR', `${segment.path} cannot be read: ${String(error)}`, { cause: error });
+  }
 }
 
 function comesBefore(a: TimestampedOffset, b: TimestampedOffset): boolean {
@@ -105,7 +122,6 @@ async function newestInSegment(
   let timestampMs = segment.maxTimestampMs;
   if (range.endOffset < segment.nextOffset) {
     // What is newest may stand behind the end: the index knows up to an entry, headers say the rest.
-    await segment.loadIndexes();
     const known = segment.newestIndexedBefore(range.endOffset);
     timestampMs = known?.timestampMs ?? -1;
     const from = Math.max(startOffset, known?.offset ?? startOffset);
@@ -133,7 +149,6 @@ async function firstInSegment(
   range: OffsetRange,
   decompressedBytesMax: number,
 ): Promise<TimestampedOffset | undefined> {
-  await segment.loadIndexes();
   const startOffset = Math.max(range.startOffset, segment.timestampSearchStart(timestampMs));
   let found: TimestampedOffset | undefined;
   await eachBatch(log, { ...range, startOffset }, async (batch, at) => {

@@ -30,7 +30,6 @@ export class KeyedLogModel {
     this.#deleteRetentionMs = deleteRetentionMs;
   }
 
-
   /** Appends to the log and notes it. `onAcknowledged` is told when it is durable. Undefined if the log refused. */
   append(
     log: PartitionLog,
@@ -81,7 +80,8 @@ export class KeyedLogModel {
     this.batches = this.batches.filter((batch) => batch.nextOffset <= endOffset);
     // Where all that is left was deleted, the log goes on at its start offset, which may be in the midst of a batch.
     const end = this.batches.at(-1)?.nextOffset ?? 0;
-    if (endOffset !== end && endOffset !== log.logStartOffset) throw new Error(`${log.key} ends at ${endOffset}, not ${end}`);
+    if (endOffset !== end && endOffset !== log.logStartOffset)
+      throw new Error(`${log.key} ends at ${endOffset}, not ${end}`);
     this.nextOffset = endOffset;
     this.checkContents(log, await storedRecords(log), nowMs);
     for (const batch of this.batches) batch.acknowledged = true;
