@@ -264,7 +264,7 @@ class CompactionSimulation {
     const timestampMs = this.#clock.now();
     const records: KeyedRecord[] = Array.from({ length: random.between(1, 4) }, () => ({
       key: random.chance(0.02) ? null : `k${random.below(this.#weather.keys)}`,
-      value: random.chance(0.2) ? null : `${name}#${this.#written++}${'.'.repeat(random.pick([0, 20, 300]))}`,
+      value: random.chance(0.2) ? null : `${name}#${this.#written++}${'v'.repeat(random.pick([0, 20, 300]))}`,
       timestampMs,
     }));
     // Codecs that need no thread pool, whose order of events is not the seed's.
@@ -361,7 +361,7 @@ class CompactionSimulation {
   }
 
   #note(text: string): void {
-    this.#trace.push(text);
+    this.#trace.push(text.slice(0, 200));
   }
 }
 
