@@ -6,10 +6,9 @@
 import { BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
 import { type Backoff, backoffDelayMs } from './backoff.ts';
 import { type ClientClock, sleep } from './clock.ts';
-import { Connection, type ConnectionOptions } from './connection.ts';
+import { Connection, type ConnectionOptions, type Session } from './connection.ts';
 import { MetadataCache, type TopicMetadata } from './metadata.ts';
 import { metadataRequest } from './requests.ts';
-import type { Session } from './wire.ts';
 
 export interface ClusterOptions extends ConnectionOptions {
   readonly addresses: readonly string[];
@@ -34,7 +33,7 @@ export class Cluster {
     this.metadata = new MetadataCache({
       clock: options.clock,
       ageMaxMs: options.metadataAgeMaxMs,
-      fetch: (topics) => metadataRequest(this.any(), topics, options.requestTimeoutMs),
+      fetch: (topics, autoCreate) => metadataRequest(this.any(), { topics, autoCreate }, options.requestTimeoutMs),
     });
   }
 
@@ -49,6 +48,16 @@ export class Cluster {
   /** Resolves once a broker answered; rejects when all addresses failed and `waitMs` is over. */
   ready(waitMs: number): Promise<Session> {
     return this.#seed.ready(waitMs);
+  }
+
+  /** The largest request that the brokers accept, in bytes, as far as is known. */
+  get frameBytesMax(): number {
+    return this.#seed.session?.limits.frameBytesMax ?? this.options.frameBytesMax;
+  }
+
+  /** The largest batch that the brokers accept unless a topic says otherwise, in bytes, as far as is known. */
+  get batchBytesMax(): number {
+    return this.#seed.session?.limits.batchBytesMax ?? this.options.frameBytesMax;
   }
 
   /** A connection to any broker: for metadata and for what any broker can do. */
@@ -83,17 +92,21 @@ export class Cluster {
   }
 
   /** A topic's metadata, from the cache or a broker. Retries what may pass, until `timeoutMs`. */
-  topic(name: string, timeoutMs: number): Promise<TopicMetadata> {
+  topic(name: string, timeoutMs: number, options: { autoCreate?: boolean } = {}): Promise<TopicMetadata> {
     const cached = this.metadata.topic(name);
     if (cached !== undefined) return Promise.resolve(cached);
-    return this.retrying(timeoutMs, () => this.metadata.refresh(name));
+    return this.retrying(timeoutMs, () => this.metadata.refresh(name, options));
   }
 
   /**
    * Repeats `attempt` with growing delays while it fails with a retriable error, until `timeoutMs` is over.
    * A topic that the brokers say does not exist is asked for a few times only: metadata spreads within milliseconds.
    */
-  async retrying<T>(timeoutMs: number, attempt: () => Promise<T>): Promise<T> {
+  async retrying<T>(
+    timeoutMs: number,
+    attempt: () => Promise<T>,
+    mayRepeat: (error: BurrowError) => boolean = (error) => error.retriable,
+  ): Promise<T> {
     const giveUpAtMs = this.clock.monotonic() + timeoutMs;
     for (let failures = 0; ; failures += 1) {
       try {
@@ -102,7 +115,7 @@ export class Cluster {
         const error = toBurrowError(thrown);
         const delayMs = backoffDelayMs(this.backoff, failures, this.clock.random());
         const isHopeless = error.code === 'UNKNOWN_TOPIC_OR_PARTITION' && failures >= UNKNOWN_TOPIC_RETRIES;
-        if (!error.retriable || isHopeless || this.clock.monotonic() + delayMs >= giveUpAtMs) throw error;
+        if (!mayRepeat(error) || isHopeless || this.clock.monotonic() + delayMs >= giveUpAtMs) throw error;
         await sleep(this.clock, delayMs);
         if (this.#closed) throw new BurrowError('CLIENT_CLOSED', 'The client was closed.');
       }

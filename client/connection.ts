@@ -8,11 +8,13 @@
  * It never repeats a request by itself: only the caller knows whether that is safe.
  */
 import { BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
+import { decodeResponse, decodeServerFrame, encodeRequest } from '../src/protocol/frame.ts';
+import type { MessageName, RequestOf, ResponseOf } from '../src/protocol/messages.ts';
+import { GOING_AWAY_PUSH, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../src/protocol/version.ts';
 import type { Backoff } from './backoff.ts';
 import type { ClientClock, ClientTimer } from './clock.ts';
 import { ConnectionState } from './connection-state.ts';
 import type { OpenSocket, Socket } from './socket-types.ts';
-import { decodeServerFrame, encodeHello, encodeRequest, readHello, type Session } from './wire.ts';
 
 export interface ConnectionOptions {
   readonly clientId: string;
@@ -25,14 +27,21 @@ export interface ConnectionOptions {
   readonly openSocket: OpenSocket;
 }
 
+/** What the broker said in its hello. */
+export type Session = ResponseOf<'hello'>;
+
 interface PendingRequest {
-  readonly api: number;
-  readonly body: unknown;
-  readonly resolve: (body: unknown) => void;
+  readonly name: MessageName;
+  readonly request: RequestOf<MessageName>;
+  /** Whether the broker answers at all; if not, it is done when written. */
+  readonly isAnswered: boolean;
+  readonly resolve: (response: ResponseOf<MessageName>) => void;
   readonly reject: (error: BurrowError) => void;
   /** -1 until written. */
   correlationId: number;
   timer: ClientTimer | undefined;
+  /** A fetch that was cancelled before it was written. */
+  isCancelled: boolean;
 }
 
 interface ReadyWaiter {
@@ -45,6 +54,9 @@ interface ReadyWaiter {
 /** Correlation ids start over here; long before, the request of the same id is settled. */
 const CORRELATION_ID_END = 2 ** 31;
 const HELLO_CORRELATION_ID = 0;
+
+/** What hello says of this client. */
+const SOFTWARE = 'burrowmq-js/0.1';
 
 export class Connection {
   readonly #options: ConnectionOptions;
@@ -89,15 +101,27 @@ export class Connection {
   }
 
   /** Sends a request as soon as the connection is ready. `timeoutMs` covers everything until the answer. */
-  request(api: number, body: unknown, timeoutMs: number): Promise<unknown> {
-    if (this.#state.phase === 'closed') return Promise.reject(closedError());
-    return new Promise((resolve, reject) => {
-      const pending: PendingRequest = { api, body, resolve, reject, correlationId: -1, timer: undefined };
-      pending.timer = this.#clock.schedule(timeoutMs, () => this.#onRequestTimeout(pending, timeoutMs));
-      this.#queue.push(pending);
-      this.#maybeConnect();
-      this.#writeQueue();
-    });
+  request<N extends MessageName>(name: N, request: RequestOf<N>, timeoutMs: number): Promise<ResponseOf<N>> {
+    return this.#enqueue(name, request, timeoutMs, true).done;
+  }
+
+  /** Sends what has no answer; resolves when the socket has taken it. */
+  async notify<N extends MessageName>(name: N, request: RequestOf<N>, timeoutMs: number): Promise<void> {
+    await this.#enqueue(name, request, timeoutMs, false).done;
+  }
+
+  /** A fetch that the broker can be asked to answer early. */
+  fetch(
+    request: RequestOf<'fetch'>,
+    timeoutMs: number,
+  ): { readonly done: Promise<ResponseOf<'fetch'>>; cancel(): void } {
+    const { done, pending } = this.#enqueue('fetch', request, timeoutMs, true);
+    const cancel = () => {
+      if (pending === undefined || pending.isCancelled) return;
+      pending.isCancelled = true;
+      if (this.#inFlight.get(pending.correlationId) === pending) this.#writeCancel(pending);
+    };
+    return { done, cancel };
   }
 
   /** Fails everything under way with CLIENT_CLOSED and says goodbye. Idempotent. */
@@ -113,6 +137,34 @@ export class Connection {
     this.#failInFlight(error);
     this.#failQueue(error);
     this.#failWaiters(error, Number.POSITIVE_INFINITY);
+  }
+
+  #enqueue<N extends MessageName>(
+    name: N,
+    request: RequestOf<N>,
+    timeoutMs: number,
+    isAnswered: boolean,
+  ): { readonly done: Promise<ResponseOf<N>>; readonly pending: PendingRequest | undefined } {
+    if (this.#state.phase === 'closed') return { done: Promise.reject(closedError()), pending: undefined };
+    let pending: PendingRequest | undefined;
+    const done = new Promise<ResponseOf<MessageName>>((resolve, reject) => {
+      pending = {
+        name,
+        request,
+        isAnswered,
+        resolve,
+        reject,
+        correlationId: -1,
+        timer: undefined,
+        isCancelled: false,
+      };
+    });
+    const queued = pending!;
+    queued.timer = this.#clock.schedule(timeoutMs, () => this.#onRequestTimeout(queued, timeoutMs));
+    this.#queue.push(queued);
+    this.#maybeConnect();
+    this.#writeQueue();
+    return { done: done as Promise<ResponseOf<N>>, pending: queued };
   }
 
   #maybeConnect(): void {
@@ -148,7 +200,13 @@ export class Connection {
   #onOpen(socket: Socket | undefined): void {
     if (socket === undefined || socket !== this.#socket) return;
     this.#state.becomeHandshaking();
-    socket.send(encodeHello(HELLO_CORRELATION_ID, this.#options));
+    const hello = {
+      protocolVersionMin: PROTOCOL_VERSION_MIN,
+      protocolVersionMax: PROTOCOL_VERSION_MAX,
+      clientId: this.#options.clientId,
+      software: SOFTWARE,
+    };
+    socket.send(encodeRequest('hello', HELLO_CORRELATION_ID, hello), undefined);
   }
 
   #onMessage(socket: Socket | undefined, bytes: Uint8Array): void {
@@ -156,7 +214,7 @@ export class Connection {
     try {
       const frame = decodeServerFrame(bytes);
       if (frame.kind === 'push') {
-        if (frame.goingAway) this.#onGoingAway();
+        if (frame.type === GOING_AWAY_PUSH) this.#onGoingAway();
         return;
       }
       if (this.#state.phase === 'handshaking') this.#onHello(frame.error, frame.body);
@@ -171,7 +229,7 @@ export class Connection {
       this.#onSocketLost(this.#socket, error.message, error);
       return;
     }
-    const session = readHello(body);
+    const session = decodeResponse('hello', body);
     this.#timer?.cancel();
     this.#session = session;
     this.#lastFailure = undefined;
@@ -189,9 +247,21 @@ export class Connection {
     this.#inFlight.delete(correlationId);
     pending.timer?.cancel();
     if (error !== undefined) pending.reject(error);
-    else pending.resolve(body);
+    else this.#resolve(pending, body);
     if (this.#goingAway && this.#inFlight.size === 0) this.#onSocketLost(this.#socket, 'the broker is going away');
     else this.#writeQueue();
+  }
+
+  #resolve(pending: PendingRequest, body: unknown): void {
+    let response: ResponseOf<MessageName>;
+    try {
+      response = decodeResponse(pending.name, body);
+    } catch (cause) {
+      const text = `The broker's answer to ${pending.name} makes no sense: ${toBurrowError(cause).message}`;
+      pending.reject(new BurrowError('MALFORMED_FRAME', text, { cause }));
+      return;
+    }
+    pending.resolve(response);
   }
 
   #onGoingAway(): void {
@@ -206,7 +276,7 @@ export class Connection {
     if (session === undefined || socket === undefined || this.#goingAway) return;
     let written = 0;
     for (const pending of this.#queue) {
-      if (this.#inFlight.size >= session.inFlightRequestsMax) break;
+      if (this.#inFlight.size >= session.limits.inFlightRequestsMax) break;
       written += 1;
       this.#write(socket, session, pending);
     }
@@ -214,15 +284,15 @@ export class Connection {
   }
 
   #write(socket: Socket, session: Session, pending: PendingRequest): void {
-    const correlationId = this.#nextCorrelationId;
-    this.#nextCorrelationId = correlationId + 1 < CORRELATION_ID_END ? correlationId + 1 : HELLO_CORRELATION_ID + 1;
+    const correlationId = this.#takeCorrelationId();
     let bytes: Uint8Array;
     try {
-      bytes = encodeRequest(pending.api, correlationId, pending.body);
-      if (bytes.byteLength > session.frameBytesMax) {
+      bytes = encodeRequest(pending.name, correlationId, pending.request);
+      const { frameBytesMax } = session.limits;
+      if (bytes.byteLength > frameBytesMax) {
         throw new BurrowError(
           'FRAME_TOO_LARGE',
-          `A request of ${bytes.byteLength} bytes exceeds the broker's limit of ${session.frameBytesMax} bytes.`,
+          `A request of ${bytes.byteLength} bytes exceeds the broker's limit of ${frameBytesMax} bytes.`,
         );
       }
     } catch (error) {
@@ -232,7 +302,30 @@ export class Connection {
     }
     pending.correlationId = correlationId;
     this.#inFlight.set(correlationId, pending);
-    socket.send(bytes);
+    if (pending.isAnswered) {
+      socket.send(bytes, undefined);
+      if (pending.isCancelled) this.#writeCancel(pending);
+    } else {
+      socket.send(bytes, () => this.#onWritten(pending));
+    }
+  }
+
+  #writeCancel(pending: PendingRequest): void {
+    const request = { correlationId: pending.correlationId };
+    this.#socket?.send(encodeRequest('cancelFetch', this.#takeCorrelationId(), request), undefined);
+  }
+
+  #onWritten(pending: PendingRequest): void {
+    if (!this.#inFlight.delete(pending.correlationId)) return;
+    pending.timer?.cancel();
+    pending.resolve({});
+    this.#writeQueue();
+  }
+
+  #takeCorrelationId(): number {
+    const correlationId = this.#nextCorrelationId;
+    this.#nextCorrelationId = correlationId + 1 < CORRELATION_ID_END ? correlationId + 1 : HELLO_CORRELATION_ID + 1;
+    return correlationId;
   }
 
   #onRequestTimeout(pending: PendingRequest, timeoutMs: number): void {

@@ -22,19 +22,32 @@ export interface PartitionMetadata {
 
 export interface TopicMetadata {
   readonly name: string;
+  /** Tells one incarnation of a topic from the next of the same name. */
+  readonly topicId: string;
+  /** Whether the broker keeps it for itself. */
+  readonly internal: boolean;
   /** By partition number, from 0, without holes. */
   readonly partitions: readonly PartitionMetadata[];
 }
 
 export interface ClusterMetadata {
+  readonly clusterId: string;
   readonly brokers: readonly BrokerMetadata[];
   readonly controllerId: number;
   /** One entry per topic asked for: the topic, or why there is none. */
   readonly topics: ReadonlyMap<string, TopicMetadata | BurrowError>;
 }
 
-/** Asks a broker. `undefined` stands for all topics. */
-export type FetchMetadata = (topics: readonly string[] | undefined) => Promise<ClusterMetadata>;
+/** Asks a broker. */
+export type FetchMetadata = (topics: readonly string[], autoCreate: boolean) => Promise<ClusterMetadata>;
+
+type Waiter = (result: TopicMetadata | BurrowError) => void;
+
+/** What the next request asks for, and who waits for it: all that is asked in one turn goes in one request. */
+interface Plan {
+  readonly autoCreate: boolean;
+  readonly wanted: Map<string, Waiter[]>;
+}
 
 interface CachedTopic {
   readonly metadata: TopicMetadata;
@@ -49,9 +62,7 @@ export class MetadataCache {
   readonly #topics = new Map<string, CachedTopic>();
   readonly #brokers = new Map<number, BrokerMetadata>();
   #controllerId = -1;
-  /** Topics to ask for in the next request, and those who wait for it: all that is asked in one turn goes in one request. */
-  #wanted = new Map<string, Array<(result: TopicMetadata | BurrowError) => void>>();
-  #requestPlanned: boolean = false;
+  #plans: Plan[] = [];
 
   constructor(options: { fetch: FetchMetadata; clock: ClientClock; ageMaxMs: number }) {
     this.#fetch = options.fetch;
@@ -87,15 +98,21 @@ export class MetadataCache {
     return this.#topics.get(name)?.metadata.partitions[partition];
   }
 
-  /** Asks a broker. Rejects with what the broker said of this topic, or with why no broker could be asked. */
-  refresh(name: string): Promise<TopicMetadata> {
+  /**
+   * Asks a broker, which creates the topic if that is asked for and allowed there. Rejects with what the broker said of this
+   * topic, or with why no broker could be asked.
+   */
+  refresh(name: string, options: { autoCreate?: boolean } = {}): Promise<TopicMetadata> {
+    const autoCreate = options.autoCreate === true;
     return new Promise((resolve, reject) => {
-      const waiters = this.#wanted.get(name) ?? [];
+      let plan = this.#plans.find((each) => each.autoCreate === autoCreate);
+      if (plan === undefined) {
+        plan = { autoCreate, wanted: new Map() };
+        if (this.#plans.push(plan) === 1) queueMicrotask(() => this.#requestPlans());
+      }
+      const waiters = plan.wanted.get(name) ?? [];
       waiters.push((result) => (result instanceof BurrowError ? reject(result) : resolve(result)));
-      this.#wanted.set(name, waiters);
-      if (this.#requestPlanned) return;
-      this.#requestPlanned = true;
-      queueMicrotask(() => void this.#request());
+      plan.wanted.set(name, waiters);
     });
   }
 
@@ -115,14 +132,17 @@ export class MetadataCache {
     this.#topics.delete(name);
   }
 
-  async #request(): Promise<void> {
-    const wanted = this.#wanted;
-    this.#wanted = new Map();
-    this.#requestPlanned = false;
+  #requestPlans(): void {
+    const plans = this.#plans;
+    this.#plans = [];
+    for (const plan of plans) void this.#request(plan);
+  }
+
+  async #request({ autoCreate, wanted }: Plan): Promise<void> {
     let metadata: ClusterMetadata | undefined;
     let failure: BurrowError | undefined;
     try {
-      metadata = await this.#fetch([...wanted.keys()]);
+      metadata = await this.#fetch([...wanted.keys()], autoCreate);
       this.learn(metadata);
     } catch (error) {
       failure = toBurrowError(error);

@@ -16,8 +16,11 @@ export interface SocketOptions {
 }
 
 export interface Socket {
-  /** Hands the bytes to the socket. The caller must not change them afterwards: they may be written later. */
-  send(bytes: Uint8Array): void;
+  /**
+   * Hands the bytes to the socket. The caller must not change them afterwards: they may be written later.
+   * `onWritten` is called when they have left this process's memory; not if the socket closes before.
+   */
+  send(bytes: Uint8Array, onWritten: (() => void) | undefined): void;
   /** Closes with a goodbye; without an answer within a second, as {@link Socket.destroy}. `onClose` follows. */
   close(): void;
   /** Closes without waiting for the peer. `onClose` follows. */

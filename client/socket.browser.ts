@@ -1,6 +1,6 @@
 /** The client's socket where the platform brings WebSocket: browsers, workers. Node's is `socket.ts`. */
+import { SUBPROTOCOL } from '../src/protocol/version.ts';
 import { GOODBYE_MS, type OpenSocket } from './socket-types.ts';
-import { SUBPROTOCOL } from './wire.ts';
 
 /** What is used of the platform's WebSocket; the DOM's types are not loaded here. */
 interface PlatformWebSocket {
@@ -10,6 +10,7 @@ interface PlatformWebSocket {
   onerror: (() => void) | null;
   onclose: ((event: { code: number; reason: string }) => void) | null;
   readonly readyState: number;
+  readonly bufferedAmount: number;
   send(bytes: Uint8Array): void;
   close(): void;
 }
@@ -43,8 +44,10 @@ export const openSocket: OpenSocket = (url, options, handlers) => {
   socket.onerror = () => {};
   socket.onclose = (event) => finish(event.reason || `closed with code ${event.code}`);
   return {
-    send(bytes) {
-      if (socket.readyState === OPEN) socket.send(bytes);
+    send(bytes, onWritten) {
+      if (socket.readyState !== OPEN) return;
+      socket.send(bytes);
+      if (onWritten !== undefined) whenTaken(socket, onWritten);
     },
     close() {
       socket.close();
@@ -57,3 +60,13 @@ export const openSocket: OpenSocket = (url, options, handlers) => {
     },
   };
 };
+
+/** Browsers do not tell when bytes have left; they only tell how many have not. */
+const BUFFERED_LOW_BYTES = 256 * 1024;
+const BUFFERED_CHECK_MS = 10;
+
+function whenTaken(socket: PlatformWebSocket, onWritten: () => void): void {
+  if (socket.readyState !== OPEN) return;
+  if (socket.bufferedAmount <= BUFFERED_LOW_BYTES) queueMicrotask(onWritten);
+  else setTimeout(() => whenTaken(socket, onWritten), BUFFERED_CHECK_MS);
+}

@@ -1,7 +1,7 @@
 /** The client's socket in Node, through the `ws` package. The browser's is `socket.browser.ts`. */
 import { WebSocket } from 'ws';
+import { SUBPROTOCOL } from '../src/protocol/version.ts';
 import { GOODBYE_MS, type OpenSocket } from './socket-types.ts';
-import { SUBPROTOCOL } from './wire.ts';
 
 // A WebSocket client must mask (RFC 6455, 5.3). With a mask of zeros `ws` skips the work on both ends; masking protects
 // browsers behind careless proxies, which Node processes are not.
@@ -41,9 +41,11 @@ export const openSocket: OpenSocket = (url, options, handlers) => {
     handlers.onClose(failure ?? text);
   });
   return {
-    send(bytes) {
-      // An error of the write surfaces as 'close'; without the callback `ws` would throw while not open.
-      socket.send(bytes, ignoreWriteError);
+    send(bytes, onWritten) {
+      // An error of the write surfaces as 'close'; without a callback `ws` would throw while not open.
+      socket.send(bytes, (error) => {
+        if (!error) onWritten?.();
+      });
     },
     close() {
       socket.close(1000);
@@ -55,5 +57,3 @@ export const openSocket: OpenSocket = (url, options, handlers) => {
     },
   };
 };
-
-function ignoreWriteError(): void {}

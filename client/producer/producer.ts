@@ -29,6 +29,8 @@ export interface ProducerHost extends ProduceTransport {
   readonly clock: ClientClock;
   /** From the cache or a broker; retries what may pass, until `timeoutMs`. */
   topic(name: string, timeoutMs: number): Promise<TopicMetadata>;
+  /** The largest batch that the brokers accept unless a topic says otherwise, in bytes, as far as is known. */
+  readonly batchBytesMax: number;
   /** From the cache. */
   cachedTopic(name: string): TopicMetadata | undefined;
 }
@@ -280,7 +282,7 @@ export class Producer<K = Uint8Array, V = Uint8Array> {
     this.#learnPartitionCount(topic);
     const createdAtMs = this.#clock.monotonic();
     const deadlineMs = createdAtMs + this.#options.deliveryTimeoutMs;
-    const batchBytes = Math.min(this.#options.batchBytes, this.#host.frameBytesMax - REQUEST_ENVELOPE_BYTES);
+    const batchBytes = Math.min(this.#options.batchBytes, this.#host.batchBytesMax);
     // As much as the last one took, and a little more: the buffer then seldom has to grow.
     const bytesInitial = Math.min(batchBytes, Math.ceil(queue.lastBatchBytes * 1.25));
     const builder = new BatchBuilder({ batchBytesMax: batchBytes, bytesInitial });

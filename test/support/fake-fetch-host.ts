@@ -85,7 +85,7 @@ export class FakeFetchHost implements ConsumerHost {
       .filter((key) => key.slice(0, key.lastIndexOf('-')) === name)
       .map((_, partition) => ({ partition, leader: 1, leaderEpoch: 0, replicas: [1], inSyncReplicas: [1] }));
     if (partitions.length === 0) throw new BurrowError('UNKNOWN_TOPIC_OR_PARTITION', `No topic ${name}.`);
-    return { name, partitions };
+    return { name, topicId: name, internal: false, partitions };
   }
 
   async listOffset(_node: number, topic: string, partition: number, startPoint: StartPoint): Promise<number> {

@@ -55,6 +55,7 @@ export class FakeProduceHost implements ProducerHost {
   refreshes = 0;
   nextProducerId = 1000;
   frameBytesMax = 64 * 1024 * 1024;
+  batchBytesMax = 1024 * 1024;
 
   constructor(clock: ClientClock, topics: Record<string, number> = { events: 1 }) {
     this.clock = clock;
@@ -86,7 +87,7 @@ export class FakeProduceHost implements ProducerHost {
       replicas: [1],
       inSyncReplicas: [1],
     }));
-    return { name, partitions };
+    return { name, topicId: name, internal: false, partitions };
   }
 
   async refreshMetadata(): Promise<void> {

@@ -1,0 +1,179 @@
+/** The way in: `connect()` gives a client, and the client gives producers, consumers and the admin. */
+import { BurrowError } from '../src/errors/burrow-error.ts';
+import { Admin } from './admin.ts';
+import type { BackoffOptions } from './backoff.ts';
+import { type ClientClock, systemClientClock } from './clock.ts';
+import { Cluster } from './cluster.ts';
+import { ConsumerTransport, ProducerTransport } from './cluster-transport.ts';
+import { Consumer } from './consumer/consumer.ts';
+import type { ConsumerOptions } from './consumer/consumer-options.ts';
+import { integerOption } from './options.ts';
+import { Producer } from './producer/producer.ts';
+import type { ProducerOptions } from './producer/producer-options.ts';
+import { openSocket } from './socket.ts';
+
+export interface ConnectOptions {
+  /** Names this client in the broker's logs and quotas. Default 'burrowmq'. */
+  clientId?: string;
+  /** How long one request may take, in milliseconds. Then it fails and the connection is opened anew. Default 30,000. */
+  requestTimeoutMs?: number;
+  /** How long one attempt to connect may take, handshake included, in milliseconds. Default 5000. */
+  connectTimeoutMs?: number;
+  /** How long `connect()` keeps trying, for brokers that are still starting, in milliseconds. Default 0: each address once. */
+  connectWaitMs?: number;
+  /** Delays between attempts to connect again. Default 50 ms, doubling up to 2000 ms. */
+  reconnectBackoff?: BackoffOptions;
+  /** Topic metadata is refreshed after this many milliseconds, so that new partitions are found. Default 300,000. */
+  metadataAgeMaxMs?: number;
+  /** Largest message accepted from a broker, in bytes. Must exceed the largest record batch. Default 64 MiB. */
+  frameBytesMax?: number;
+}
+
+const DEFAULT_PORT = 7420;
+const MIB = 1024 * 1024;
+
+/**
+ * Connects to a broker: the first of `addresses` that answers. Addresses look like `ws://127.0.0.1:7420`, `wss://…` or
+ * `host:port`. Afterwards the client reconnects by itself.
+ *
+ * Rejects with CONNECTION_FAILED if none answers, INVALID_ARGUMENT if an address or option makes no sense, or what the
+ * broker answered to the handshake (such as UNSUPPORTED_VERSION).
+ */
+export async function connect(addresses: string | readonly string[], options: ConnectOptions = {}): Promise<Client> {
+  const client = createClient(addresses, options, systemClientClock);
+  try {
+    await client.ready(integerOption('connectWaitMs', options.connectWaitMs, { fallback: 0, min: 0 }));
+  } catch (error) {
+    await client.close({ timeoutMs: 0 });
+    throw error;
+  }
+  return client;
+}
+
+/** For tests, which bring their own clock. */
+export function createClient(
+  addresses: string | readonly string[],
+  options: ConnectOptions,
+  clock: ClientClock,
+): Client {
+  const list = (typeof addresses === 'string' ? [addresses] : addresses).map(normalizeAddress);
+  if (list.length === 0) throw new BurrowError('INVALID_ARGUMENT', 'connect() needs at least one address.');
+  const initialMs = integerOption('reconnectBackoff.initialMs', options.reconnectBackoff?.initialMs, {
+    fallback: 50,
+    min: 1,
+  });
+  return new Client(
+    new Cluster({
+      addresses: list,
+      clientId: options.clientId ?? 'burrowmq',
+      requestTimeoutMs: integerOption('requestTimeoutMs', options.requestTimeoutMs, { fallback: 30_000, min: 1 }),
+      connectTimeoutMs: integerOption('connectTimeoutMs', options.connectTimeoutMs, { fallback: 5000, min: 1 }),
+      metadataAgeMaxMs: integerOption('metadataAgeMaxMs', options.metadataAgeMaxMs, { fallback: 300_000, min: 1 }),
+      frameBytesMax: integerOption('frameBytesMax', options.frameBytesMax, { fallback: 64 * MIB, min: 64 * 1024 }),
+      backoff: {
+        initialMs,
+        maxMs: integerOption('reconnectBackoff.maxMs', options.reconnectBackoff?.maxMs, {
+          fallback: Math.max(2000, initialMs),
+          min: initialMs,
+        }),
+      },
+      clock,
+      openSocket,
+    }),
+  );
+}
+
+interface Closable {
+  close(options?: { timeoutMs?: number }): Promise<void>;
+}
+
+/** A connection to a cluster of brokers. Use {@link connect}. */
+export class Client {
+  readonly #cluster: Cluster;
+  readonly #children = new Set<Closable>();
+  #closing: Promise<void> | undefined;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+  }
+
+  /** Of the broker that answered last; undefined while there is no connection. */
+  get clusterId(): string | undefined {
+    return this.#cluster.session?.clusterId;
+  }
+
+  /** Whether a broker is connected at the moment. The client reconnects by itself if not. */
+  get connected(): boolean {
+    return this.#cluster.session !== undefined;
+  }
+
+  /** Resolves once a broker is connected; rejects when all addresses failed and `waitMs` is over. */
+  async ready(waitMs = 0): Promise<void> {
+    await this.#cluster.ready(waitMs);
+  }
+
+  /** A producer with its own batches, buffer and producer id. Throws INVALID_ARGUMENT for options that make no sense. */
+  producer<K = Uint8Array, V = Uint8Array>(options: ProducerOptions<K, V> = {}): Producer<K, V> {
+    this.#checkOpen();
+    const acksTimeoutMs = integerOption('acksTimeoutMs', options.acksTimeoutMs, { fallback: 30_000, min: 1 });
+    const host = new ProducerTransport(this.#cluster, acksTimeoutMs);
+    const producer: Producer<K, V> = new Producer(host, options, () => this.#children.delete(producer));
+    this.#children.add(producer);
+    return producer;
+  }
+
+  /** A consumer by assignment. Throws INVALID_ARGUMENT for options that make no sense. */
+  consumer<K = Uint8Array, V = Uint8Array>(options: ConsumerOptions<K, V> = {}): Consumer<K, V> {
+    this.#checkOpen();
+    const consumer: Consumer<K, V> = new Consumer(new ConsumerTransport(this.#cluster), options, () =>
+      this.#children.delete(consumer),
+    );
+    this.#children.add(consumer);
+    return consumer;
+  }
+
+  /** Creates, describes, alters and deletes topics and records. */
+  admin(): Admin {
+    this.#checkOpen();
+    return new Admin(this.#cluster);
+  }
+
+  /**
+   * Closes producers (which send what they have, for at most `timeoutMs`, default 30,000), consumers and connections.
+   * Idempotent.
+   */
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options);
+    return this.#closing;
+  }
+
+  async #close(options: { timeoutMs?: number }): Promise<void> {
+    await Promise.all([...this.#children].map((child) => child.close(options)));
+    this.#cluster.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new BurrowError('CLIENT_CLOSED', 'The client is closed.');
+  }
+}
+
+function normalizeAddress(address: string): string {
+  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(address);
+  let url: URL;
+  try {
+    url = new URL(hasScheme ? address : `ws://${address}`);
+  } catch {
+    throw badAddress(address);
+  }
+  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') throw badAddress(address);
+  if (!hasScheme && url.port === '') url.port = String(DEFAULT_PORT);
+  return url.href;
+}
+
+function badAddress(address: string): BurrowError {
+  return new BurrowError(
+    'INVALID_ARGUMENT',
+    `'${address}' is not an address of a broker: use ws://host:port, wss://host:port or host:port.`,
+    { fields: { address } },
+  );
+}

@@ -1,0 +1,27 @@
+/** The SDK's public face: `import { connect } from 'burrowmq'`. */
+export { BurrowError, type BurrowErrorOptions, isBurrowError } from '../src/errors/burrow-error.ts';
+export type { ErrorName } from '../src/errors/table.ts';
+export type { PartitionFunction } from '../src/partitioner.ts';
+export type { Codec } from '../src/records/batch-header.ts';
+export type { RecordHeader } from '../src/records/record-header.ts';
+export type { Admin, AdminOptions, ChangeOptions, NewTopic, PartitionOffset } from './admin.ts';
+export type { BackoffOptions } from './backoff.ts';
+export { type Client, type ConnectOptions, connect } from './connect.ts';
+export type { Consumer, PollOptions, TopicPartition } from './consumer/consumer.ts';
+export type { Assignment, ConsumerOptions, From } from './consumer/consumer-options.ts';
+export type { ConsumerBatch, ConsumerRecord } from './consumer/consumer-record.ts';
+export type { Isolation } from './consumer/fetcher.ts';
+export type { PartitionMetadata, TopicMetadata } from './metadata.ts';
+export type { Producer } from './producer/producer.ts';
+export type { RecordMetadata } from './producer/producer-batch.ts';
+export type { HeaderValue, ProducerOptions, ProducerRecord, RecordHeaders } from './producer/producer-options.ts';
+export type { SendManyResult, StoredRange } from './producer/watchers.ts';
+export type { ConfigEntry, PartitionStatus } from './requests.ts';
+export {
+  bytesSerializer,
+  type Deserializer,
+  jsonSerializer,
+  messagePackSerializer,
+  type Serializer,
+  stringSerializer,
+} from './serializers.ts';

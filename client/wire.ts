@@ -1,1 +1,0 @@
-export const SUBPROTOCOL = 'burrow.v1';
