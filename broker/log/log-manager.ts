@@ -26,7 +26,8 @@ import { JOURNAL_ID_BYTES, type JournalEntry } from './journal-format.ts';
 import { recoverJournal } from './journal-recovery.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
-import { readPartitionFile } from './partition-file.ts';
+import { LogMaintenance, MAINTENANCE_DEFAULTS, type MaintenanceOptions } from './log-maintenance.ts';
+import { NOTHING_CLEANED, readPartitionFile } from './partition-file.ts';
 import { type LogEnvironment, PartitionLog, storageFailure } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { openLog } from './recovery.ts';
@@ -53,6 +54,8 @@ export interface LogManagerOptions {
   readonly unwrittenBytesMax: number;
   /** Start in spite of damage and drop what cannot be read. */
   readonly salvage: boolean;
+  /** What differs from {@link MAINTENANCE_DEFAULTS}. */
+  readonly maintenance?: Partial<MaintenanceOptions>;
 }
 
 /** One commit takes no more than about this, so that its latency stays bounded. */
@@ -75,12 +78,16 @@ export class LogManager {
   #journal: Journal | undefined;
   #groupCommit: GroupCommit | undefined;
   #checkpoint: Checkpoint;
+  readonly #maintenance: LogMaintenance;
   #checkpointing: Promise<void> = Promise.resolve();
   /** Logs that failed may have records in rounds up to this one that no segment holds. */
   #pinnedThroughRound = -1;
   #failure: BurrowError | undefined;
   #closed = false;
   #deletions = 0;
+  /** Until these are durable, a crash brings the logs back, and the journal must still have what they lack. */
+  readonly #deleting = new Set<Promise<void>>();
+  #hasFailedDeletions = false;
 
   private constructor(options: LogManagerOptions, checkpoint: Checkpoint) {
     this.#options = options;
@@ -98,6 +105,11 @@ export class LogManager {
       onWritten: (log, bytes) => this.#onWritten(log, bytes),
       onFailed: (log) => this.#onLogFailed(log),
     };
+    const { disk, clock, random, logger } = options;
+    this.#maintenance = new LogMaintenance(
+      { disk, clock, random, logger, logs: () => this.#logs.values() },
+      { ...MAINTENANCE_DEFAULTS, ...options.maintenance },
+    );
   }
 
   /**
@@ -106,9 +118,15 @@ export class LogManager {
    */
   static async open(options: LogManagerOptions): Promise<LogManager> {
     const { disk, directory } = options;
-    await disk.makeDirectory(join(directory, 'topics'));
-    await disk.removeTree(join(directory, 'deleted'));
-    await disk.makeDirectory(join(directory, 'deleted'));
+    const topics = join(directory, 'topics');
+    const deleted = join(directory, 'deleted');
+    await disk.makeDirectory(topics);
+    await disk.makeDirectory(deleted);
+    // A deleted log whose folder came back, because its renaming was not durable, must not lack files.
+    await disk.syncDirectory(topics);
+    await disk.syncDirectory(deleted);
+    await disk.removeTree(deleted);
+    await disk.makeDirectory(deleted);
     // A folder's own name is durable once its parent is synced.
     await disk.syncDirectory(dirname(directory));
     await disk.syncDirectory(directory);
@@ -160,6 +178,7 @@ export class LogManager {
       folder,
       config: spec.config,
       logStartOffset: 0,
+      cleaning: NOTHING_CLEANED,
       segments: [Segment.create({ disk, folder, baseOffset: 0, indexIntervalBytes: spec.config.indexIntervalBytes })],
       producers: new ProducerState(),
       leaderEpochs: new LeaderEpochs(spec.leaderEpoch < 0 ? [] : [{ epoch: spec.leaderEpoch, startOffset: 0 }]),
@@ -175,6 +194,17 @@ export class LogManager {
   /** Takes a log away: its folder is renamed at once, and removed in the background. */
   async delete(log: PartitionLog): Promise<void> {
     if (this.#logs.get(log.key) === log) this.#logs.delete(log.key);
+    const deletion = this.#delete(log).catch((error: unknown) => {
+      // It comes back with the next start, and needs its rounds then.
+      this.#pinPendingRounds();
+      this.#hasFailedDeletions = true;
+      throw error;
+    });
+    this.#deleting.add(deletion);
+    await deletion.finally(() => this.#deleting.delete(deletion));
+  }
+
+  async #delete(log: PartitionLog): Promise<void> {
     await log.abandon();
     this.#forgetUnwritten(log);
     const { disk, directory, logger } = this.#options;
@@ -197,6 +227,12 @@ export class LogManager {
     }
   }
 
+  /** Does at once what is otherwise done at intervals: retention, compaction of all that is due, letting go of files. */
+  async maintain(): Promise<void> {
+    await this.#maintenance.tidy();
+    await this.#maintenance.compact();
+  }
+
   /** Syncs all segments and writes a checkpoint, so that a start has little to do. */
   checkpoint(): Promise<void> {
     return this.#enqueueCheckpoint(undefined);
@@ -206,13 +242,15 @@ export class LogManager {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#maintenance.stop();
     await this.#groupCommit?.idle();
     await this.#sweeping;
     await this.#checkpointing;
+    await Promise.allSettled([...this.#deleting]);
     const results = await eachOf([...this.#logs.values()], OPEN_CONCURRENCY, (log) => log.close());
     await this.#journal?.close();
     const failed = this.#failure !== undefined || [...this.#logs.values()].some((log) => log.failure !== undefined);
-    if (failed || results.some((error) => error !== undefined)) return;
+    if (failed || this.#hasFailedDeletions || results.some((error) => error !== undefined)) return;
     const firstRound = this.#journal?.nextRound ?? this.#checkpoint.firstRound;
     await this.#saveCheckpoint({ firstRound, pinned: [] });
     const { disk, directory } = this.#options;
@@ -231,6 +269,7 @@ export class LogManager {
     await this.#saveCheckpoint({ firstRound, pinned: [] });
     if (flush === 'always') await this.#openJournal(firstRound, clean);
     else this.#scheduleLazyCheckpoint(flush === 'interval' ? flushIntervalMs : LAZY_CHECKPOINT_MS);
+    this.#maintenance.start();
     if (this.#logs.size > 0) {
       logger.info({ logs: this.#logs.size, clean, tookMs: Math.round(clock.monotonic() - startedMs) }, 'logs opened');
     }
@@ -364,6 +403,10 @@ export class LogManager {
 
   #onLogFailed(log: PartitionLog): void {
     this.#forgetUnwritten(log);
+    this.#pinPendingRounds();
+  }
+
+  #pinPendingRounds(): void {
     const pending = (this.#journal?.nextRound ?? 0) + (this.#groupCommit?.pendingRounds ?? 0);
     this.#pinnedThroughRound = Math.max(this.#pinnedThroughRound, pending);
   }
@@ -440,6 +483,7 @@ export class LogManager {
     );
     // A log whose sync fails has marked itself, and pins its rounds.
     await eachOf(dirty, SYNC_CONCURRENCY, (log) => log.syncSegments());
+    await Promise.allSettled([...this.#deleting]);
     if (this.#failure !== undefined) return;
     if (retired === undefined) {
       await this.#saveCheckpoint({});

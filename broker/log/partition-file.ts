@@ -12,14 +12,25 @@ export interface PartitionFile {
   readonly partition: number;
   readonly logStartOffset: number;
   readonly leaderEpochs: readonly LeaderEpochEntry[];
+  readonly cleaning: CleaningProgress;
 }
+
+/** How far compaction has come. Losing it costs a second cleaning of what is clean, and nothing else. */
+export interface CleaningProgress {
+  /** Below it, no key has two records but for what was appended since. */
+  readonly cleanedOffset: number;
+  /** When the first of the tombstones that stand there may go; -1 if there are none. */
+  readonly tombstonesDueMs: number;
+}
+
+export const NOTHING_CLEANED: CleaningProgress = { cleanedOffset: 0, tombstonesDueMs: -1 };
 
 /** Undefined if there is none; STORAGE_CORRUPT if it does not describe a partition. */
 export async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionFile | undefined> {
   const path = join(folder, PARTITION_FILE);
   const value = await readJsonFile(disk, path);
   if (value === undefined) return undefined;
-  const { topic, topicId, partition, logStartOffset, leaderEpochs } = value as Record<string, unknown>;
+  const { topic, topicId, partition, logStartOffset, leaderEpochs, cleaning } = value as Record<string, unknown>;
   if (
     typeof topic !== 'string' ||
     typeof topicId !== 'string' ||
@@ -36,7 +47,14 @@ export async function readPartitionFile(disk: Disk, folder: string): Promise<Par
     partition: partition as number,
     logStartOffset: logStartOffset as number,
     leaderEpochs: leaderEpochs as LeaderEpochEntry[],
+    cleaning: isCleaningProgress(cleaning) ? cleaning : NOTHING_CLEANED,
   };
+}
+
+function isCleaningProgress(value: unknown): value is CleaningProgress {
+  if (typeof value !== 'object' || value === null) return false;
+  const { cleanedOffset, tombstonesDueMs } = value as Record<string, unknown>;
+  return Number.isSafeInteger(cleanedOffset) && Number.isSafeInteger(tombstonesDueMs);
 }
 
 /** Durable when it resolves, and so are all names in the folder. */

@@ -22,9 +22,10 @@ import {
   setLogAppendTime,
   setPartitionLeaderEpoch,
 } from '../../src/records/batch-header.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 import { type Disk, diskErrorCode } from '../ports/disk.ts';
 import type { Logger } from '../ports/logger.ts';
+import { swapIn } from './compaction-swap.ts';
 import { Deferred } from './deferred.ts';
 import {
   DELETED_SUFFIX,
@@ -36,11 +37,12 @@ import {
 } from './file-names.ts';
 import type { CommitParticipant, GroupCommit } from './group-commit.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
-import type { LogConfig } from './log-config.ts';
-import { savePartitionFile } from './partition-file.ts';
+import { LOG_CONFIG_DEFAULTS, type LogConfig } from './log-config.ts';
+import { type CleaningProgress, savePartitionFile } from './partition-file.ts';
 import type { ProducerState } from './producer-state.ts';
 import { SEGMENT_BYTES_LIMIT, Segment } from './segment.ts';
 import { LogTail, type TailCache } from './tail-cache.ts';
+import { firstAtOrAfter, newestRecord, type TimestampedOffset } from './timestamp-lookup.ts';
 
 /** What all logs of a node share. */
 export interface LogEnvironment {
@@ -61,8 +63,10 @@ export interface PartitionLogState {
   readonly topicId: Buffer;
   readonly partition: number;
   readonly folder: string;
-  readonly config: LogConfig;
+  /** Undefined after recovery, until the topic's configuration is known. */
+  readonly config: LogConfig | undefined;
   readonly logStartOffset: number;
+  readonly cleaning: CleaningProgress;
   /** Ascending, never empty; the last is the active one. */
   readonly segments: Segment[];
   readonly producers: ProducerState;
@@ -97,6 +101,8 @@ const WRITE_OUT_BYTES = 1024 * 1024;
 /** One write to a segment takes at most about this much. */
 const WRITE_RUN_BYTES = 4 * 1024 * 1024;
 const READ_BYTES_MAX = 8 * 1024 * 1024;
+/** A batch that would take more is not opened to look for a timestamp. */
+const LOOKUP_DECOMPRESSED_BYTES_MAX = 64 * 1024 * 1024;
 /** What a read takes along to bridge the gap from an index entry to the batch that is wanted. */
 const READ_SLACK_BYTES = 8 * 1024;
 
@@ -112,7 +118,8 @@ export class PartitionLog implements CommitParticipant {
   readonly #leaderEpochs: LeaderEpochs;
   #segments: Segment[];
   #active: Segment;
-  #config: LogConfig;
+  #config: LogConfig | undefined;
+  #cleaning: CleaningProgress;
   #logStartOffset: number;
   /** The log start offset that is durable. Invariant: no segment that reaches beyond it has been removed. */
   #savedStartOffset: number;
@@ -131,6 +138,9 @@ export class PartitionLog implements CommitParticipant {
   #syncing: Promise<void> = Promise.resolve();
   /** Index files, snapshots and epochs are written one after the other, off the append path. */
   #housekeeping: Promise<void> = Promise.resolve();
+  /** Segments that have left the log, with the timers that remove their files. */
+  readonly #retired = new Map<Segment, Timer>();
+  #retiredCount = 0;
 
   /** Called once per commit, not per batch, when syncedOffset or highWatermark moved, or the log failed. */
   onAdvance: ((log: PartitionLog) => void) | undefined;
@@ -143,6 +153,7 @@ export class PartitionLog implements CommitParticipant {
     this.key = logKey(state.topic, state.partition);
     this.folder = state.folder;
     this.#config = state.config;
+    this.#cleaning = state.cleaning;
     this.#segments = state.segments;
     this.#active = state.segments.at(-1)!;
     this.#producers = state.producers;
@@ -157,7 +168,12 @@ export class PartitionLog implements CommitParticipant {
   }
 
   get config(): LogConfig {
-    return this.#config;
+    return this.#config ?? LOG_CONFIG_DEFAULTS;
+  }
+
+  /** Without the topic's own configuration nothing may be removed: the defaults could remove what it keeps. */
+  get isConfigured(): boolean {
+    return this.#config !== undefined;
   }
 
   /** First offset that may be read. Moved by retention and deleteRecordsBefore. Invariant: never goes back. */
@@ -187,6 +203,16 @@ export class PartitionLog implements CommitParticipant {
 
   get recoveryPoint(): number {
     return this.#recoveryPoint;
+  }
+
+  /** How far compaction has come. */
+  get cleaning(): CleaningProgress {
+    return this.#cleaning;
+  }
+
+  /** Whether nothing more is to be done for this log: it is closed, deleted or has failed. */
+  get isOver(): boolean {
+    return this.#closed || this.#failure !== undefined;
   }
 
   get leaderEpoch(): number {
@@ -242,7 +268,7 @@ export class PartitionLog implements CommitParticipant {
     const baseOffset = this.#logEndOffset;
     const nextOffset = baseOffset + lastOffsetDelta(batch, 0) + 1;
     if (options.leaderEpoch > this.#leaderEpochs.latest) this.assignLeaderEpoch(options.leaderEpoch);
-    const stampsTime = this.#config.timestampType === 'LogAppendTime';
+    const stampsTime = this.config.timestampType === 'LogAppendTime';
     if (stampsTime) setLogAppendTime(batch, 0, options.appendTimeMs);
     setBaseOffset(batch, 0, baseOffset);
     setPartitionLeaderEpoch(batch, 0, options.leaderEpoch);
@@ -331,6 +357,26 @@ export class PartitionLog implements CommitParticipant {
     return this.#segmentFor(offset).bytes + this.#active.bytes;
   }
 
+  /**
+   * The first record that is at or after a timestamp and below `endOffset`.
+   * Throws STORAGE_ERROR, or DECOMPRESSION_LIMIT for a batch that cannot be looked into.
+   */
+  offsetForTimestamp(
+    timestampMs: number,
+    endOffset: number,
+    decompressedBytesMax = LOOKUP_DECOMPRESSED_BYTES_MAX,
+  ): Promise<TimestampedOffset | undefined> {
+    return firstAtOrAfter(this, timestampMs, endOffset, decompressedBytesMax);
+  }
+
+  /** The first of the records with the largest timestamp below `endOffset`. Throws as {@link offsetForTimestamp}. */
+  maxTimestamp(
+    endOffset: number,
+    decompressedBytesMax = LOOKUP_DECOMPRESSED_BYTES_MAX,
+  ): Promise<TimestampedOffset | undefined> {
+    return newestRecord(this, endOffset, decompressedBytesMax);
+  }
+
   /** Segment that holds an offset, or the next one that has records behind it. */
   #segmentFor(offset: number): Segment {
     return this.#segments[this.#segmentIndexFor(offset)]!;
@@ -356,7 +402,10 @@ export class PartitionLog implements CommitParticipant {
         found = await this.#readSegment(segment, offset, options);
       } catch (error) {
         if (offset < this.#logStartOffset) throw this.#outOfRange(offset);
-        throw this.#readError(segment, error);
+        if (this.#segments.includes(segment)) throw this.#readError(segment, error);
+        // Compaction has replaced it and its file is gone.
+        index = this.#segmentIndexFor(offset) - 1;
+        continue;
       }
       if (found !== undefined) return found;
       // Nothing at or behind the offset in this segment (compaction removed it): the next one goes on.
@@ -447,45 +496,95 @@ export class PartitionLog implements CommitParticipant {
 
   /**
    * Only once the new start is durable: until then the segments belong to the log and are synced with it, since a log
-   * that begins behind its stored start has lost something. Files are renamed at once and removed after a delay, so
-   * that readers can finish.
+   * that begins behind its stored start has lost something.
    */
-  async #removeSegmentsBelowStart(): Promise<void> {
-    const isObsolete = (segment: Segment): boolean =>
-      segment !== this.#active && segment.nextOffset <= this.#savedStartOffset;
-    const obsolete = this.#segments.filter(isObsolete);
-    this.#segments = this.#segments.filter((segment) => !isObsolete(segment));
-    for (const segment of obsolete) await this.#retireSegmentFiles(segment);
-  }
-
-  async #retireSegmentFiles(segment: Segment): Promise<void> {
-    const { disk, clock } = this.#environment;
-    const paths = [
-      segment.path,
-      offsetIndexFile(this.folder, segment.baseOffset),
-      timeIndexFile(this.folder, segment.baseOffset),
-    ];
-    const retired: string[] = [];
-    for (const path of paths) {
-      if (!(await disk.exists(path))) continue;
-      await disk.rename(path, path + DELETED_SUFFIX);
-      retired.push(path + DELETED_SUFFIX);
-    }
-    segment.relocate(segment.path + DELETED_SUFFIX);
-    clock.schedule(this.#config.fileDeleteDelayMs, () => {
-      void (async () => {
-        await segment.closeFile();
-        for (const path of retired) await disk.remove(path);
-      })().catch((error: unknown) => this.#housekeepingFailed('removing a segment', error));
+  #removeSegmentsBelowStart(): Promise<void> {
+    return this.#inOrder(async () => {
+      const isObsolete = (segment: Segment): boolean =>
+        segment !== this.#active && segment.nextOffset <= this.#savedStartOffset;
+      // What is still to be written would look for its file.
+      if (this.#segments.some((segment) => isObsolete(segment) && segment.writtenBytes < segment.bytes)) {
+        await this.writeOut();
+      }
+      const obsolete = this.#segments.filter(
+        (segment) => isObsolete(segment) && segment.writtenBytes === segment.bytes,
+      );
+      this.#segments = this.#segments.filter((segment) => !obsolete.includes(segment));
+      for (const segment of obsolete) {
+        await this.#retireFile(segment);
+        await this.#environment.disk.remove(offsetIndexFile(this.folder, segment.baseOffset));
+        await this.#environment.disk.remove(timeIndexFile(this.folder, segment.baseOffset));
+      }
     });
   }
 
-  /** Puts compacted segments in the place of the ones they were made from. The files are in place already. */
-  replaceSegments(replaced: readonly Segment[], replacements: readonly Segment[]): void {
-    const gone = new Set(replaced);
-    const at = this.#segments.findIndex((segment) => gone.has(segment));
-    const kept = this.#segments.filter((segment) => !gone.has(segment));
-    this.#segments = [...kept.slice(0, at), ...replacements, ...kept.slice(at)];
+  /** Renames the file of a segment that leaves the log; it is removed after a delay, so that readers can finish. */
+  async #retireFile(segment: Segment): Promise<void> {
+    const { disk, clock } = this.#environment;
+    // Numbered, since a compacted segment may leave the log soon after the one that it replaced.
+    const path = `${segment.path}.${this.#retiredCount++}${DELETED_SUFFIX}`;
+    if (await disk.exists(segment.path)) await disk.rename(segment.path, path);
+    segment.retireTo(path);
+    const removal = clock.schedule(this.config.fileDeleteDelayMs, () => {
+      this.#retired.delete(segment);
+      void (async () => {
+        await segment.closeFile();
+        await disk.remove(path);
+      })().catch((error: unknown) => this.#housekeepingFailed('removing a segment', error));
+    });
+    this.#retired.set(segment, removal);
+  }
+
+  /**
+   * Puts a compacted segment, complete and synced in `cleanedPath`, in the place of those that it was made from.
+   * Returns false if they have left the log meanwhile. A swap that fails halfway stops the log: the next start
+   * completes it.
+   */
+  replaceSegments(replaced: readonly Segment[], replacement: Segment, cleanedPath: string): Promise<boolean> {
+    return this.#inOrder(async () => {
+      if (this.isOver || replaced.some((segment) => !this.#segments.includes(segment))) return false;
+      const { disk } = this.#environment;
+      // Whoever reads a replaced segment goes on in its own file, whatever stands under its name.
+      for (const [i, segment] of replaced.entries()) {
+        try {
+          await segment.hold();
+        } catch (error) {
+          for (const held of replaced.slice(0, i)) await held.release();
+          throw error;
+        }
+      }
+      try {
+        await swapIn({
+          disk,
+          folder: this.folder,
+          cleanedPath,
+          replaced,
+          retire: (segment) => this.#retireFile(segment),
+        });
+      } catch (error) {
+        this.fail(storageFailure(this.key, 'written', error));
+        throw this.#failure;
+      }
+      replacement.markStored();
+      const at = this.#segments.indexOf(replaced[0]!);
+      this.#segments = [...this.#segments.slice(0, at), replacement, ...this.#segments.slice(at + replaced.length)];
+      for (const segment of replaced) await segment.release();
+      await replacement
+        .writeIndexes()
+        .catch((error: unknown) => this.#housekeepingFailed('indexes of a compacted segment', error));
+      return true;
+    });
+  }
+
+  /** Notes, durably, how far compaction has come. */
+  saveCleaning(cleaning: CleaningProgress): Promise<void> {
+    this.#cleaning = cleaning;
+    return this.saveState();
+  }
+
+  /** Whether a batch must stay, if need be without records, so that its repetition is recognized after a restart. */
+  retainsProducerBatch(batchProducerId: number, baseOffset: number): boolean {
+    return batchProducerId >= 0 && this.#producers.retains(batchProducerId, baseOffset);
   }
 
   /** Starts a new segment if the active one holds anything. */
@@ -507,15 +606,19 @@ export class PartitionLog implements CommitParticipant {
       disk: this.#environment.disk,
       folder: this.folder,
       baseOffset,
-      indexIntervalBytes: this.#config.indexIntervalBytes,
+      indexIntervalBytes: this.config.indexIntervalBytes,
     });
     return this.#active;
   }
 
   /** Rolls a segment that is old enough, even if nothing is appended to it any more. */
   maybeRollByAge(nowMs: number): void {
-    const { firstAppendMs } = this.#active;
-    if (firstAppendMs !== undefined && nowMs - firstAppendMs >= this.#config.segmentMs) this.roll();
+    if (this.#active.bytes === 0) return;
+    // Of a segment from before a restart it is not known; then its age counts from the restart.
+    this.#active.firstAppendMs ??= nowMs;
+    const { cleanupPolicy, segmentMs, maxCompactionLagMs } = this.config;
+    const ageMax = cleanupPolicy === 'delete' ? segmentMs : Math.min(segmentMs, maxCompactionLagMs);
+    if (nowMs - this.#active.firstAppendMs >= ageMax) this.roll();
   }
 
   expireProducers(deadlineMs: number): void {
@@ -571,6 +674,12 @@ export class PartitionLog implements CommitParticipant {
 
   async closeFiles(): Promise<void> {
     for (const segment of this.#segments) await segment.closeFile();
+    // Their files go with the next start.
+    for (const [segment, removal] of this.#retired) {
+      removal.cancel();
+      await segment.closeFile();
+    }
+    this.#retired.clear();
   }
 
   /** Writes identity, log start offset and leader epochs, durably; one writer at a time. */
@@ -583,6 +692,7 @@ export class PartitionLog implements CommitParticipant {
         partition: this.partition,
         logStartOffset,
         leaderEpochs: this.#leaderEpochs.entries,
+        cleaning: this.#cleaning,
       });
       this.#savedStartOffset = logStartOffset;
     });
@@ -644,9 +754,9 @@ export class PartitionLog implements CommitParticipant {
 
   #maybeRoll(bytes: number, nextOffset: number, appendTimeMs: number): void {
     const { bytes: size, baseOffset, firstAppendMs } = this.#active;
-    const full = size + bytes > Math.min(this.#config.segmentBytes, SEGMENT_BYTES_LIMIT);
+    const full = size + bytes > Math.min(this.config.segmentBytes, SEGMENT_BYTES_LIMIT);
     const wide = nextOffset - baseOffset > 0x7fff_ffff;
-    const old = firstAppendMs !== undefined && appendTimeMs - firstAppendMs >= this.#config.segmentMs;
+    const old = firstAppendMs !== undefined && appendTimeMs - firstAppendMs >= this.config.segmentMs;
     if (full || wide || old) this.roll();
   }
 
@@ -727,6 +837,16 @@ export class PartitionLog implements CommitParticipant {
     while (this.#snapshots.length > 2) {
       await this.#environment.disk.remove(producerSnapshotFile(this.folder, this.#snapshots.shift()!));
     }
+  }
+
+  /** Runs `work` after all that was queued before: index files, state and changes of segments never overlap. */
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#housekeeping.then(work);
+    this.#housekeeping = done.then(
+      () => {},
+      () => {},
+    );
+    return done;
   }
 
   /** Work whose result is a hint that the next start can do without; it must not stop the log. */

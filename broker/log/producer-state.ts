@@ -95,6 +95,12 @@ export class ProducerState {
     });
   }
 
+  /** Whether the batch at `baseOffset` is one of those by which repetitions are told. */
+  retains(producerId: number, baseOffset: number): boolean {
+    const oldest = this.#producers.get(producerId)?.batches[0];
+    return oldest !== undefined && baseOffset >= oldest.baseOffset;
+  }
+
   /** Forgets producers that have not appended since `deadlineMs`. */
   expire(deadlineMs: number): void {
     for (const [producerId, entry] of this.#producers) {

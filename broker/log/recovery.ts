@@ -7,12 +7,12 @@ import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
   getBaseOffset as baseOffset,
   getBaseSequence as baseSequence,
+  getLastOffsetDelta as lastOffsetDelta,
   getMaxTimestamp as maxTimestamp,
   getNextOffset as nextOffset,
   getPartitionLeaderEpoch as partitionLeaderEpoch,
   getProducerEpoch as producerEpoch,
   getProducerId as producerId,
-  getRecordsCount as recordsCount,
 } from '../../src/records/batch-header.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
 import { readWholeFile } from './atomic-file.ts';
@@ -72,8 +72,10 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
     topicId: identity.topicId,
     partition: identity.partition,
     folder,
-    config: LOG_CONFIG_DEFAULTS,
+    config: undefined,
     logStartOffset,
+    // What salvage cut off may grow again, and is dirty then.
+    cleaning: { ...identity.cleaning, cleanedOffset: Math.min(identity.cleaning.cleanedOffset, logEndOffset) },
     segments,
     producers,
     snapshotOffsets,
@@ -142,6 +144,8 @@ async function openSegments(
     if (nextBase === undefined) continue;
     if (!trusted) await segment.writeIndexes();
     segment.forgetIndexes();
+    // Many closed segments would hold as many files open.
+    await segment.closeFile();
   }
   await segments.at(-1)?.loadIndexes();
   const end = Math.max(segments.at(-1)?.nextOffset ?? 0, logStartOffset);
@@ -336,7 +340,8 @@ async function loadProducers(disk: Disk, folder: string, segments: Segment[], lo
           producerId: producerId(window, at),
           producerEpoch: producerEpoch(window, at),
           baseSequence: baseSequence(window, at),
-          recordsCount: recordsCount(window, at),
+          // Compaction may have removed records, but not their sequences.
+          recordsCount: lastOffsetDelta(window, at) + 1,
         };
         state.update(header, baseOffset(window, at), nextOffset(window, at), maxTimestamp(window, at));
       },

@@ -56,7 +56,12 @@ export class Segment {
   #timeIndex: TimeIndex | undefined;
   #loadingIndexes: Promise<void> | undefined;
   #bytesSinceIndexEntry = 0;
+  /** By the monotonic clock. */
   lastUsedMs = 0;
+  /** When retention met it first, closed: its age if none of its records has a timestamp. */
+  undatedSinceMs: number | undefined;
+  /** The names of its index files belong to another segment now. */
+  #isRetired = false;
 
   constructor(options: SegmentOptions) {
     this.#options = options;
@@ -78,10 +83,28 @@ export class Segment {
     return this.#path;
   }
 
-  /** The file was renamed; readers that hold it open do not notice. */
-  relocate(path: string): void {
+  /** The file was renamed on its way out; readers that hold it open do not notice. */
+  retireTo(path: string): void {
     this.#path = path;
     this.#mayCreate = false;
+    this.#isRetired = true;
+  }
+
+  /** All of it stands, synced, in its file. */
+  markStored(): void {
+    this.writtenBytes = this.bytes;
+    this.syncedBytes = this.bytes;
+    this.nameSynced = true;
+    this.#mayCreate = false;
+  }
+
+  /** Whether it is complete in its file: nobody writes or syncs it any more. Only for a closed segment. */
+  get isStored(): boolean {
+    return this.syncedBytes === this.bytes && this.nameSynced;
+  }
+
+  get isOpen(): boolean {
+    return this.#file !== undefined;
   }
 
   get indexMemoryBytes(): number {
@@ -120,6 +143,12 @@ export class Segment {
     return this.baseOffset + (this.#timeIndex?.searchStart(timestampMs) ?? 0);
   }
 
+  /** The newest timestamp up to a batch that begins before `offset`. Needs the indexes in memory. */
+  newestIndexedBefore(offset: number): { timestampMs: number; offset: number } | undefined {
+    const entry = this.#timeIndex?.lastBefore(offset - this.baseOffset);
+    return entry && { timestampMs: entry.timestampMs, offset: this.baseOffset + entry.relativeOffset };
+  }
+
   async file(): Promise<DiskFile> {
     if (this.#file !== undefined) return this.#file;
     this.#opening ??= this.#options.disk.open(this.#path, { create: this.#mayCreate }).then(
@@ -146,6 +175,22 @@ export class Segment {
       this.#readers--;
       if (this.#closeWhenIdle) await this.closeFile();
     }
+  }
+
+  /** Keeps the file open until {@link release}, so that it can be read whatever becomes of its name. */
+  async hold(): Promise<void> {
+    this.#readers++;
+    try {
+      await this.file();
+    } catch (error) {
+      this.#readers--;
+      throw error;
+    }
+  }
+
+  async release(): Promise<void> {
+    this.#readers--;
+    if (this.#closeWhenIdle) await this.closeFile();
   }
 
   /** Closes the file, now or when its last reader is done. It opens again by itself when needed. */
@@ -193,7 +238,7 @@ export class Segment {
     const timeBytes = await readWholeFile(disk, timeIndexFile(folder, this.baseOffset));
     const offsets = offsetBytes && OffsetIndex.decode(offsetBytes, this.bytes);
     const times = timeBytes && TimeIndex.decode(timeBytes, this.bytes);
-    if (offsets !== undefined && times !== undefined) {
+    if (offsets !== undefined && times !== undefined && !this.#isRetired) {
       this.#offsetIndex = offsets;
       this.#timeIndex = times;
       return;

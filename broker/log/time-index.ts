@@ -60,6 +60,19 @@ export class TimeIndex {
     return low === 0 ? 0 : this.#relativeOffsets[low - 1]!;
   }
 
+  /** The last entry whose batch begins before an offset. */
+  lastBefore(relativeOffset: number): { timestampMs: number; relativeOffset: number } | undefined {
+    let low = 0;
+    let high = this.#count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#relativeOffsets[middle]! < relativeOffset) low = middle + 1;
+      else high = middle;
+    }
+    if (low === 0) return undefined;
+    return { timestampMs: this.#timestamps[low - 1]!, relativeOffset: this.#relativeOffsets[low - 1]! };
+  }
+
   /** Drops the entries at or behind an offset. */
   truncate(relativeOffset: number): void {
     while (this.#count > 0 && this.#relativeOffsets[this.#count - 1]! >= relativeOffset) this.#count--;

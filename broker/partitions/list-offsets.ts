@@ -1,6 +1,5 @@
 /** Offsets by time: the earliest, the latest, that of the newest timestamp, or the first at or after a timestamp. */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
-import { findNewest, findTimestamp } from '../log/timestamp-lookup.ts';
 import { storageError } from '../ports/storage-error.ts';
 import {
   EARLIEST_TIMESTAMP,
@@ -31,10 +30,11 @@ export async function listOffset(
   if (timestampMs < 0 && timestampMs !== MAX_TIMESTAMP) {
     throw new BurrowError('INVALID_ARGUMENT', `The timestamp ${timestampMs} has no meaning to ListOffsets.`);
   }
-  const search = { endOffset, decompressedBytesMax };
   try {
     const found =
-      timestampMs === MAX_TIMESTAMP ? await findNewest(log, search) : await findTimestamp(log, timestampMs, search);
+      timestampMs === MAX_TIMESTAMP
+        ? await log.maxTimestamp(endOffset, decompressedBytesMax)
+        : await log.offsetForTimestamp(timestampMs, endOffset, decompressedBytesMax);
     return found ?? NOT_FOUND;
   } catch (error) {
     throw storageError(`${log.key} could not be searched`, error);
