@@ -25,6 +25,7 @@ export class BrokerProcess {
   readonly kafkaAddress: string | undefined;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly #errorOutput: string[];
+  static readonly #starting = new Set<ChildProcess>();
 
   private constructor(child: ChildProcess, ports: { native: number; kafka?: number }, errorOutput: string[]) {
     this.child = child;
@@ -53,6 +54,8 @@ export class BrokerProcess {
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
     );
+    BrokerProcess.#starting.add(child);
+    child.once('exit', () => BrokerProcess.#starting.delete(child));
     const errorOutput: string[] = [];
     child.stderr.on('data', (chunk: Buffer) => {
       errorOutput.push(chunk.toString());
@@ -62,11 +65,17 @@ export class BrokerProcess {
     for await (const line of lines) {
       const message = JSON.parse(line) as { ready?: boolean; ports?: { native: number; kafka?: number } };
       if (message.ready && message.ports !== undefined) {
+        BrokerProcess.#starting.delete(child);
         child.stdout.resume();
         return new BrokerProcess(child, message.ports, errorOutput);
       }
     }
     throw new Error(`the broker did not start:\n${errorOutput.join('')}`);
+  }
+
+  /** Kills those that have not said yet that they are ready. */
+  static killAllStarting(): void {
+    for (const child of BrokerProcess.#starting) child.kill('SIGKILL');
   }
 
   get errorOutput(): string {

@@ -26,13 +26,15 @@ import { JOURNAL_ID_BYTES, type JournalEntry } from './journal-format.ts';
 import { recoverJournal } from './journal-recovery.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
+import type { LogEnvironment } from './log-environment.ts';
 import { LogMaintenance, MAINTENANCE_DEFAULTS, type MaintenanceOptions } from './log-maintenance.ts';
 import { NOTHING_CLEANED, readPartitionFile } from './partition-file.ts';
-import { type LogEnvironment, PartitionLog, storageFailure } from './partition-log.ts';
+import { PartitionLog } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { openLog } from './recovery.ts';
 import { decideEntry } from './recovery-state.ts';
 import { Segment } from './segment.ts';
+import { storageFailure } from './storage-failure.ts';
 import { TailCache } from './tail-cache.ts';
 
 export type FlushPolicy = 'always' | 'interval' | 'none';

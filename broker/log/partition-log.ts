@@ -7,13 +7,10 @@
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
-  BATCH_HEADER_BYTES,
   getBaseSequence as baseSequence,
   getBaseOffset as batchBaseOffset,
-  getBatchBytes as batchBytesAt,
   getNextOffset as batchNextOffset,
   getLastOffsetDelta as lastOffsetDelta,
-  getMagic as magic,
   getMaxTimestamp as maxTimestamp,
   getProducerEpoch as producerEpoch,
   getProducerId as producerId,
@@ -22,60 +19,22 @@ import {
   setLogAppendTime,
   setPartitionLeaderEpoch,
 } from '../../src/records/batch-header.ts';
-import type { Clock, Timer } from '../ports/clock.ts';
-import { type Disk, diskErrorCode } from '../ports/disk.ts';
-import type { Logger } from '../ports/logger.ts';
+import type { Timer } from '../ports/clock.ts';
 import { swapIn } from './compaction-swap.ts';
 import { Deferred } from './deferred.ts';
-import {
-  DELETED_SUFFIX,
-  logKey,
-  offsetIndexFile,
-  offsetName,
-  producerSnapshotFile,
-  timeIndexFile,
-} from './file-names.ts';
-import type { CommitParticipant, GroupCommit } from './group-commit.ts';
+import { DELETED_SUFFIX, logKey, offsetIndexFile, timeIndexFile } from './file-names.ts';
+import type { CommitParticipant } from './group-commit.ts';
 import type { LeaderEpochs } from './leader-epochs.ts';
 import { LOG_CONFIG_DEFAULTS, type LogConfig } from './log-config.ts';
+import type { LogEnvironment, PartitionLogState } from './log-environment.ts';
 import { type CleaningProgress, savePartitionFile } from './partition-file.ts';
+import { ProducerSnapshots } from './producer-snapshots.ts';
 import type { ProducerState } from './producer-state.ts';
 import { SEGMENT_BYTES_LIMIT, Segment } from './segment.ts';
-import { LogTail, type TailCache } from './tail-cache.ts';
+import { type ReadOptions, readSegment } from './segment-read.ts';
+import { storageFailure } from './storage-failure.ts';
+import { LogTail } from './tail-cache.ts';
 import { firstAtOrAfter, newestRecord, type TimestampedOffset } from './timestamp-lookup.ts';
-
-/** What all logs of a node share. */
-export interface LogEnvironment {
-  readonly disk: Disk;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly tailCache: TailCache;
-  /** The journal's commit with `flush=always`; undefined where acknowledging means written to the segment. */
-  readonly groupCommit: GroupCommit | undefined;
-  /** The log holds batches that are not in its segment yet. */
-  readonly onUnwritten: (log: PartitionLog, bytes: number) => void;
-  readonly onWritten: (log: PartitionLog, bytes: number) => void;
-  readonly onFailed: (log: PartitionLog) => void;
-}
-
-export interface PartitionLogState {
-  readonly topic: string;
-  readonly topicId: Buffer;
-  readonly partition: number;
-  readonly folder: string;
-  /** Undefined after recovery, until the topic's configuration is known. */
-  readonly config: LogConfig | undefined;
-  readonly logStartOffset: number;
-  readonly cleaning: CleaningProgress;
-  /** Ascending, never empty; the last is the active one. */
-  readonly segments: Segment[];
-  readonly producers: ProducerState;
-  readonly leaderEpochs: LeaderEpochs;
-  /** Offsets of the producer snapshots in the folder, ascending. */
-  readonly snapshotOffsets: readonly number[];
-  /** Everything below it is known to be synced in the segments. */
-  readonly recoveryPoint: number;
-}
 
 export interface Appended {
   readonly baseOffset: number;
@@ -88,24 +47,12 @@ export interface Appended {
   readonly synced: Promise<void>;
 }
 
-export interface ReadOptions {
-  readonly bytesMax: number;
-  /** Nothing at or behind it is returned. */
-  readonly endOffset: number;
-  /** Return the first batch even if it is larger than `bytesMax` (KIP-74). */
-  readonly wholeFirstBatch: boolean;
-}
-
 /** With the journal, batches go to the segment when this much has gathered; until then they are served from memory. */
 const WRITE_OUT_BYTES = 1024 * 1024;
 /** One write to a segment takes at most about this much. */
 const WRITE_RUN_BYTES = 4 * 1024 * 1024;
-const READ_BYTES_MAX = 8 * 1024 * 1024;
 /** A batch that would take more is not opened to look for a timestamp. */
 const LOOKUP_DECOMPRESSED_BYTES_MAX = 64 * 1024 * 1024;
-/** What a read takes along to bridge the gap from an index entry to the batch that is wanted. */
-const READ_SLACK_BYTES = 8 * 1024;
-
 export class PartitionLog implements CommitParticipant {
   readonly topic: string;
   readonly topicId: Buffer;
@@ -131,8 +78,7 @@ export class PartitionLog implements CommitParticipant {
   #unwrittenBytes = 0;
   #failure: BurrowError | undefined;
   #closed = false;
-  /** Offsets of the snapshots on disk, newest last; the two newest are kept. */
-  readonly #snapshots: number[] = [];
+  readonly #snapshots: ProducerSnapshots;
   #nextWriteOut: Deferred | undefined;
   #writing = false;
   #syncing: Promise<void> = Promise.resolve();
@@ -164,7 +110,7 @@ export class PartitionLog implements CommitParticipant {
     this.#syncedOffset = this.#logEndOffset;
     this.#highWatermark = this.#logEndOffset;
     this.#recoveryPoint = state.recoveryPoint;
-    this.#snapshots.push(...state.snapshotOffsets);
+    this.#snapshots = new ProducerSnapshots(environment.disk, state.folder, state.snapshotOffsets);
   }
 
   get config(): LogConfig {
@@ -399,7 +345,7 @@ export class PartitionLog implements CommitParticipant {
       segment.lastUsedMs = this.#environment.clock.monotonic();
       let found: Buffer[] | undefined;
       try {
-        found = await this.#readSegment(segment, offset, options);
+        found = await readSegment(segment, offset, options);
       } catch (error) {
         if (offset < this.#logStartOffset) throw this.#outOfRange(offset);
         if (this.#segments.includes(segment)) throw this.#readError(segment, error);
@@ -415,57 +361,6 @@ export class PartitionLog implements CommitParticipant {
     return this.#tail.isEmpty
       ? []
       : this.#tail.read(offset, options.endOffset, options.bytesMax, options.wholeFirstBatch);
-  }
-
-  /** Undefined if the segment ends before the offset. */
-  async #readSegment(segment: Segment, offset: number, options: ReadOptions): Promise<Buffer[] | undefined> {
-    let position = segment.positionHint(offset);
-    if (position === undefined) {
-      await segment.loadIndexes();
-      position = segment.positionHint(offset) ?? 0;
-    }
-    const end = segment.writtenBytes;
-    let bytes = Math.min(options.bytesMax + READ_SLACK_BYTES, READ_BYTES_MAX);
-    while (position < end) {
-      const window = await segment.read(position, Math.min(bytes, end - position));
-      let at = 0;
-      while (batchFits(window, at) && batchNextOffset(window, at) <= offset)
-        at += this.#checkedBatchBytes(segment, window, at, position);
-      if (batchFits(window, at)) {
-        const taken = this.#wholeBatches(segment, window, at, position, options);
-        return taken > at ? [window.subarray(at, taken)] : [];
-      }
-      if (at > 0) {
-        position += at;
-        continue;
-      }
-      // The batch that stands here is larger than the window.
-      if (window.length < BATCH_HEADER_BYTES) throw damaged(segment, position);
-      const needed = this.#checkedBatchBytes(segment, window, 0, position);
-      if (!options.wholeFirstBatch && needed > options.bytesMax && batchNextOffset(window, 0) > offset) return [];
-      if (needed <= window.length || position + needed > end) throw damaged(segment, position);
-      bytes = needed;
-    }
-    return undefined;
-  }
-
-  /** Where the run of whole, readable batches that begins at `start` ends in the window. */
-  #wholeBatches(segment: Segment, window: Buffer, start: number, position: number, options: ReadOptions): number {
-    let at = start;
-    while (batchFits(window, at) && batchNextOffset(window, at) <= options.endOffset) {
-      const bytes = this.#checkedBatchBytes(segment, window, at, position);
-      const tooMuch = at + bytes - start > options.bytesMax;
-      if (tooMuch && !(at === start && options.wholeFirstBatch)) break;
-      at += bytes;
-    }
-    return at;
-  }
-
-  /** Size of the batch in the window; the header is checked as far as following it needs. */
-  #checkedBatchBytes(segment: Segment, window: Buffer, at: number, position: number): number {
-    const bytes = batchBytesAt(window, at);
-    if (bytes < BATCH_HEADER_BYTES || magic(window, at) !== 2) throw damaged(segment, position + at);
-    return bytes;
   }
 
   #readError(segment: Segment, error: unknown): BurrowError {
@@ -597,7 +492,7 @@ export class PartitionLog implements CommitParticipant {
     this.#environment.logger.debug({ log: this.key, baseOffset }, 'segment rolled');
     this.#keepHouse('closing a segment', async () => {
       await finished.writeIndexes();
-      await this.#writeProducerSnapshot(baseOffset, snapshot);
+      await this.#snapshots.write(baseOffset, snapshot);
     });
   }
 
@@ -654,7 +549,7 @@ export class PartitionLog implements CommitParticipant {
       await this.syncSegments();
       await this.#housekeeping;
       await this.#active.writeIndexes();
-      await this.#writeProducerSnapshot(this.#logEndOffset, this.#producers.encode());
+      await this.#snapshots.write(this.#logEndOffset, this.#producers.encode());
     }
     await this.#housekeeping;
     await this.closeFiles();
@@ -823,22 +718,6 @@ export class PartitionLog implements CommitParticipant {
     this.#recoveryPoint = Math.max(this.#recoveryPoint, target);
   }
 
-  async #writeProducerSnapshot(offset: number, snapshot: Buffer): Promise<void> {
-    const file = await this.#environment.disk.open(producerSnapshotFile(this.folder, offset), {
-      create: true,
-      truncate: true,
-    });
-    try {
-      await file.write([snapshot], 0);
-    } finally {
-      await file.close();
-    }
-    if (this.#snapshots.at(-1) !== offset) this.#snapshots.push(offset);
-    while (this.#snapshots.length > 2) {
-      await this.#environment.disk.remove(producerSnapshotFile(this.folder, this.#snapshots.shift()!));
-    }
-  }
-
   /** Runs `work` after all that was queued before: index files, state and changes of segments never overlap. */
   #inOrder<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#housekeeping.then(work);
@@ -869,33 +748,7 @@ function producerHeader(batch: Buffer) {
   };
 }
 
-function batchFits(window: Buffer, at: number): boolean {
-  return window.length - at >= BATCH_HEADER_BYTES && batchBytesAt(window, at) <= window.length - at;
-}
-
 /** A small slice of a large receive buffer would keep all of it alive in the tail. */
 function withoutSlack(batch: Buffer): Buffer {
   return batch.buffer.byteLength <= batch.length * 2 ? batch : Buffer.from(batch);
-}
-
-function damaged(segment: Segment, position: number): BurrowError {
-  return new BurrowError(
-    'STORAGE_CORRUPT',
-    `${segment.path} is damaged at position ${position} (offsets from ${offsetName(segment.baseOffset)}).`,
-    { fields: { file: segment.path, position } },
-  );
-}
-
-/** The typed form of a failed write or sync. */
-export function storageFailure(what: string, verb: 'written' | 'synced', error: unknown): BurrowError {
-  if (error instanceof BurrowError) return error;
-  const code = diskErrorCode(error);
-  const text = error instanceof Error ? error.message : String(error);
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new BurrowError(
-    full ? 'STORAGE_FULL' : 'STORAGE_ERROR',
-    `${what} could not be ${verb} (${text}). It accepts no more writes; ` +
-      `${full ? 'free disk space' : 'check the disk'} and restart the broker. Nothing acknowledged is lost.`,
-    { cause: error, fields: { what } },
-  );
 }

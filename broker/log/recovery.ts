@@ -30,8 +30,9 @@ import {
 } from './file-names.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import { LOG_CONFIG_DEFAULTS } from './log-config.ts';
+import type { LogEnvironment } from './log-environment.ts';
 import { readPartitionFile, savePartitionFile } from './partition-file.ts';
-import { type LogEnvironment, PartitionLog } from './partition-log.ts';
+import { PartitionLog } from './partition-log.ts';
 import { ProducerState } from './producer-state.ts';
 import { decideTail } from './recovery-state.ts';
 import { Segment, scanSegment } from './segment.ts';

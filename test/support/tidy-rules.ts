@@ -11,6 +11,8 @@ export interface SourceFile {
 }
 
 const FILE_LINES_MAX = 600;
+/** One state with many small methods on it: split further, its fields would have to leave the class. */
+const LONGER_FILES: ReadonlyMap<string, number> = new Map([['broker/log/partition-log.ts', 800]]);
 
 /** Folders of broker/ in the order of imports: each may import what stands before it. */
 const BROKER_FOLDERS = [
@@ -224,7 +226,8 @@ export function checkModules(file: SourceFile): string[] {
   const isEntryPoint = file.path === 'client/index.ts' || file.path === 'broker/index.ts';
   if (passesOn && !isEntryPoint) found.push(`${file.path}: a barrel; import from where things are`);
   const lines = file.text.split('\n').length - 1;
-  if (lines > FILE_LINES_MAX) found.push(`${file.path}: ${lines} lines; at most ${FILE_LINES_MAX}, so split it`);
+  const linesMax = LONGER_FILES.get(file.path) ?? FILE_LINES_MAX;
+  if (lines > linesMax) found.push(`${file.path}: ${lines} lines; at most ${linesMax}, so split it`);
   return found;
 }
 
@@ -272,13 +275,13 @@ export function findDeadFiles(files: readonly SourceFile[], entryPoints: Readonl
 
 /** Exported names of src/, broker/ and client/ that no other file mentions. */
 export function findDeadExports(files: readonly SourceFile[], entryPoints: ReadonlySet<string>): string[] {
-  const filesByWord = new Map<string, Set<string>>();
+  const mentions = new Map<string, number>();
   for (const file of files.filter(isCode)) {
-    for (const word of new Set(withoutComments(file.text).match(/[A-Za-z_$][\w$]*/g))) {
-      const mentions = filesByWord.get(word) ?? new Set();
-      filesByWord.set(word, mentions.add(file.path));
+    for (const word of withoutComments(file.text).match(/[A-Za-z_$][\w$]*/g) ?? []) {
+      mentions.set(word, (mentions.get(word) ?? 0) + 1);
     }
   }
+  // What an exported function takes or gives is part of it: only a name that stands nowhere else is dead.
   return files
     .filter(({ path: name }) => /^(?:src|broker|client)\/.*\.ts$/.test(name) && !entryPoints.has(name))
     .flatMap(({ path: name, text }) =>
@@ -286,8 +289,8 @@ export function findDeadExports(files: readonly SourceFile[], entryPoints: Reado
         text.matchAll(/^export (?:async )?(?:function\*?|const|let|class|abstract class|interface|type) ([\w$]+)/gm),
       )
         .map((match) => match[1]!)
-        .filter((exported) => filesByWord.get(exported)?.size === 1)
-        .map((exported) => `${name}: ${exported} is exported but used nowhere else`),
+        .filter((exported) => mentions.get(exported) === 1)
+        .map((exported) => `${name}: ${exported} is exported but used nowhere`),
     );
 }
 
