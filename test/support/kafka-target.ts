@@ -2,6 +2,10 @@
  * What the Kafka conformance tests run against. The one place that knows how it is started, so that the same scenarios run
  * against the model and against a real broker.
  */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { startBroker } from '../../broker/index.ts';
 import { startKafkaListener } from '../../broker/listeners/kafka/kafka-listener.ts';
 import type { KafkaLimits } from '../../broker/listeners/kafka/limits.ts';
 import { type Logger, silentLogger } from '../../broker/ports/logger.ts';
@@ -11,6 +15,8 @@ import { type FakeBrokerOptions, FakeBrokerService } from './fake-broker-service
 export interface KafkaTarget {
   readonly host: string;
   readonly port: number;
+  /** Where the native SDK reaches the same broker. */
+  readonly nativeUrl: string;
   close(): Promise<void>;
 }
 
@@ -38,8 +44,20 @@ export async function startFakeTarget(options: FakeTargetOptions = {}) {
     ...(advertisedHost === undefined ? {} : { advertisedHost }),
     ...(advertisedPort === undefined ? {} : { advertisedPort }),
   });
-  return { host: '127.0.0.1', port: listener.port, service, listener, close: () => listener.close() };
+  return { host: '127.0.0.1', port: listener.port, nativeUrl: '', service, listener, close: () => listener.close() };
 }
 
-/** The target of the conformance suite. */
-export const startTarget: StartTarget = () => startFakeTarget({ defaultPartitions: 4 });
+/** The target of the conformance suite: a real broker on a real folder, as it runs by default. */
+export const startTarget: StartTarget = async () => {
+  const storage = fs.mkdtempSync(path.join(os.tmpdir(), 'burrow-conformance-'));
+  const broker = await startBroker({ storage, kafkaPort: 0, port: 0, defaultPartitions: 4 });
+  return {
+    host: '127.0.0.1',
+    port: broker.ports.kafka!,
+    nativeUrl: broker.addresses.native!,
+    async close() {
+      await broker.close();
+      fs.rmSync(storage, { recursive: true, force: true });
+    },
+  };
+};

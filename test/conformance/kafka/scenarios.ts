@@ -9,6 +9,7 @@ import type { KafkaTarget } from '../../support/kafka-target.ts';
 import { KafkaTestClient } from '../../support/kafka-test-client.ts';
 import { type ClientAdapter, CODECS, type ConsumedMessage, type Message } from './client-adapter.ts';
 import { kafkajsAdapter } from './clients/kafkajs.ts';
+import { nativeSdkAdapter } from './clients/native-sdk.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -114,6 +115,19 @@ export const SCENARIOS: readonly Scenario[] = [
         found,
         CODECS.flatMap(() => MESSAGES),
       );
+    },
+  },
+  {
+    name: 'meets the native SDK in both directions, with every codec',
+    async run(client, target) {
+      const topic = await createTopic(target, 'native');
+      for (const codec of CODECS) {
+        await client.produce(target, { topic, partition: 0, codec, messages: MESSAGES });
+        await nativeSdkAdapter.produce(target, { topic, partition: 1, codec, messages: MESSAGES });
+      }
+      const all = CODECS.flatMap(() => MESSAGES);
+      expectMessages(await nativeSdkAdapter.consume(target, topic, 0, 0), all);
+      expectMessages(await client.consume(target, topic, 1, 0), all);
     },
   },
   {
