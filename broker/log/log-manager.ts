@@ -207,8 +207,10 @@ export class LogManager {
   }
 
   async #delete(log: PartitionLog): Promise<void> {
-    await log.abandon();
+    const abandoned = log.abandon();
+    // At once: it writes nothing any more, and a sweep that waits for it would go round for ever.
     this.#forgetUnwritten(log);
+    await abandoned;
     const { disk, directory, logger } = this.#options;
     const grave = join(directory, 'deleted', `${log.topicId.toString('hex')}-${log.partition}-${this.#deletions++}`);
     await disk.rename(log.folder, grave);
@@ -420,7 +422,8 @@ export class LogManager {
   }
 
   #onWritten(log: PartitionLog, bytes: number): void {
-    this.#unwrittenBytes -= bytes;
+    // What was forgotten with a failed or deleted log is not counted any more.
+    if (this.#unwritten.has(log)) this.#unwrittenBytes -= bytes;
     if (log.unwrittenBytes === 0) this.#unwritten.delete(log);
     this.#environment.tailCache.evict();
     this.#maybeGiveRoom();

@@ -88,4 +88,18 @@ describe('a partition log', () => {
     await Promise.all(logs.map((log) => log.append(testBatch(['v']), append).synced));
     expect(syncs).toBe(1);
   });
+
+  it('can be deleted while the node has more unwritten batches than it may', async () => {
+    const manager = await openManager({ unwrittenBytesMax: 100 });
+    const [doomed, other] = [await createLog(manager, 'doomed'), await createLog(manager, 'other')];
+    const outcomes = [doomed, other, doomed, other].map(
+      (log) => log.append(testBatch(['x'.repeat(300)]), append).synced,
+    );
+    await manager.delete(doomed);
+    await Promise.allSettled(outcomes);
+    await other.append(testBatch(['y']), append).synced;
+    expect((await readLog(other)).flatMap((batch) => batch.values)).toHaveLength(3);
+    expect([...manager.logs().keys()]).toEqual(['other-0']);
+    await manager.close();
+  });
 });
