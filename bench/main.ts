@@ -1,12 +1,28 @@
-/** `npm run bench -- <name> [--quick]`. */
+/** `npm run bench -- <name> [--quick] [--rounds N] [--records N] [--large-log-gib N]`. */
+import { parseArgs } from 'node:util';
 import { FULL, QUICK, runLogBenchmark } from './log/log-benchmark.ts';
 
-const [name, ...flags] = process.argv.slice(2);
-switch (name) {
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    records: { type: 'string' },
+    'large-log-gib': { type: 'string' },
+  },
+});
+const base = values.quick ? QUICK : FULL;
+switch (positionals[0]) {
   case 'log':
-    await runLogBenchmark(flags.includes('--quick') ? QUICK : FULL);
+    await runLogBenchmark({
+      ...base,
+      rounds: Number(values.rounds ?? base.rounds),
+      recordsOf100Bytes: Number(values.records ?? base.recordsOf100Bytes),
+      largeLogBytes:
+        values['large-log-gib'] === undefined ? base.largeLogBytes : Number(values['large-log-gib']) * 2 ** 30,
+    });
     break;
   default:
-    process.stderr.write('usage: npm run bench -- log [--quick]\n');
+    process.stderr.write('usage: npm run bench -- log [--quick] [--rounds N] [--records N] [--large-log-gib N]\n');
     process.exitCode = 2;
 }

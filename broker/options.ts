@@ -108,6 +108,20 @@ const OPTIONS = {
     embedded: 0,
     sentence: 'Port of the Kafka protocol.',
   },
+  'amqp-port': {
+    group: 'Listeners',
+    type: 'enum',
+    choices: ['off'],
+    default: 'off',
+    sentence: 'Port of the AMQP protocol; this version has no such listener.',
+  },
+  'http-port': {
+    group: 'Listeners',
+    type: 'enum',
+    choices: ['off'],
+    default: 'off',
+    sentence: 'Port of the console and metrics; this version has no such listener.',
+  },
   'allowed-origins': {
     group: 'Listeners',
     type: 'list',

@@ -149,7 +149,7 @@ async function largeLogRound(options: LogBenchmarkOptions, rows: Map<string, Row
   const small = 10 * 1024 ** 2;
   for (const [label, bytes] of [
     ['10 MB', small],
-    ['10 GB', options.largeLogBytes],
+    [`${Math.round(options.largeLogBytes / 1024 ** 3)} GB`, options.largeLogBytes],
   ] as const) {
     await withBroker(options, 'none', 1, async (broker) => {
       const url = broker.nativeUrl;
