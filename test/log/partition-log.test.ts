@@ -90,11 +90,15 @@ describe('a partition log', () => {
   });
 
   it('can be deleted while the node has more unwritten batches than it may', async () => {
-    const manager = await openManager({ unwrittenBytesMax: 100 });
+    const { MemoryDisk } = await import('../../broker/ports/memory-disk.ts');
+    // As a real disk, it answers only when the turn of the event loop is over.
+    const disk = new MemoryDisk({ schedule: (complete) => void setImmediate(complete) });
+    const manager = await openManager({ disk, unwrittenBytesMax: 100 });
     const [doomed, other] = [await createLog(manager, 'doomed'), await createLog(manager, 'other')];
     const outcomes = [doomed, other, doomed, other].map(
       (log) => log.append(testBatch(['x'.repeat(300)]), append).synced,
     );
+    doomed.roll();
     await manager.delete(doomed);
     await Promise.allSettled(outcomes);
     await other.append(testBatch(['y']), append).synced;
