@@ -150,6 +150,14 @@ async function openSegments(
   }
   await segments.at(-1)?.loadIndexes();
   const end = Math.max(segments.at(-1)?.nextOffset ?? 0, logStartOffset);
+  if (clean && end > recoveryPoint) {
+    throw new BurrowError(
+      'STORAGE_CORRUPT',
+      `${segments.at(-1)?.path ?? folder} ends at offset ${end}, but the log was closed at ${recoveryPoint}. ` +
+        'Restore the file from a replica or backup, or start with --salvage.',
+      { fields: { file: segments.at(-1)?.path ?? folder, offset: end } },
+    );
+  }
   if (end < recoveryPoint) {
     const path = segments.at(-1)?.path ?? folder;
     decideOrRefuse(environment, options, {

@@ -2,6 +2,7 @@
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import {
   BATCH_HEADER_BYTES,
+  getBaseOffset as batchBaseOffset,
   getBatchBytes as batchBytesAt,
   getNextOffset as batchNextOffset,
   getMagic as magic,
@@ -26,6 +27,7 @@ export async function readSegment(
   segment: Segment,
   offset: number,
   options: ReadOptions,
+  contiguous: boolean,
 ): Promise<Buffer[] | undefined> {
   let position = segment.positionHint(offset);
   if (position === undefined) {
@@ -40,6 +42,9 @@ export async function readSegment(
     while (batchFits(window, at) && batchNextOffset(window, at) <= offset)
       at += checkedBatchBytes(segment, window, at, position);
     if (batchFits(window, at)) {
+      // A batch's CRC does not cover its offsets: damage there shows only in how batches follow each other.
+      if (contiguous && batchBaseOffset(window, at) > offset) throw damaged(segment, position + at);
+      checkedBatchBytes(segment, window, at, position);
       const taken = wholeBatches(segment, window, at, position, options);
       return taken > at ? [window.subarray(at, taken)] : [];
     }
@@ -60,7 +65,10 @@ export async function readSegment(
 /** Where the run of whole, readable batches that begins at `start` ends in the window. */
 function wholeBatches(segment: Segment, window: Buffer, start: number, position: number, options: ReadOptions): number {
   let at = start;
+  let end = 0;
   while (batchFits(window, at) && batchNextOffset(window, at) <= options.endOffset) {
+    if (at > start && batchBaseOffset(window, at) < end) throw damaged(segment, position + at);
+    end = batchNextOffset(window, at);
     const bytes = checkedBatchBytes(segment, window, at, position);
     const tooMuch = at + bytes - start > options.bytesMax;
     if (tooMuch && !(at === start && options.wholeFirstBatch)) break;
@@ -72,7 +80,9 @@ function wholeBatches(segment: Segment, window: Buffer, start: number, position:
 /** Size of the batch in the window; the header is checked as far as following it needs. */
 function checkedBatchBytes(segment: Segment, window: Buffer, at: number, position: number): number {
   const bytes = batchBytesAt(window, at);
-  if (bytes < BATCH_HEADER_BYTES || magic(window, at) !== 2) throw damaged(segment, position + at);
+  const sound =
+    bytes >= BATCH_HEADER_BYTES && magic(window, at) === 2 && batchNextOffset(window, at) <= segment.nextOffset;
+  if (!sound) throw damaged(segment, position + at);
   return bytes;
 }
 
