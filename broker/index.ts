@@ -85,6 +85,7 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
     tailCacheBytes: settings.tailCacheBytes,
     unwrittenBytesMax: settings.unwrittenBytesMax,
     salvage: settings.salvage,
+    maintenance: { maintenanceIntervalMs: settings.retentionCheckIntervalMs },
   });
   parts.add('logs', () => logs.close());
 

@@ -236,6 +236,14 @@ const OPTIONS = {
     unlimited: true,
     sentence: 'Default of the topic config retention.bytes: size of a partition beyond which old segments are removed.',
   },
+  'retention-check-interval-ms': {
+    group: 'Topics',
+    type: 'duration',
+    default: 30 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'Time between looks for segments that retention removes or that have become old enough for a new one.',
+  },
   'max-message-bytes': {
     group: 'Topics',
     type: 'bytes',

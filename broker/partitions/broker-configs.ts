@@ -17,6 +17,7 @@ const ROWS: readonly Row[] = [
   ['default.replication.factor', 'int', 'default-replication-factor', (from) => from.defaultReplicationFactor],
   ['fetch.max.bytes', 'int', 'fetch-bytes-max', (from) => from.fetchBytesMax],
   ['log.retention.bytes', 'long', 'retention-bytes', (from) => from.retentionBytes],
+  ['log.retention.check.interval.ms', 'long', 'retention-check-interval-ms', (from) => from.retentionCheckIntervalMs],
   ['log.retention.ms', 'long', 'retention-ms', (from) => from.retentionMs],
   ['log.roll.ms', 'long', 'segment-ms', (from) => from.segmentMs],
   ['log.segment.bytes', 'int', 'segment-bytes', (from) => from.segmentBytes],

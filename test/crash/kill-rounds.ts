@@ -1,211 +1,261 @@
 /**
- * Rounds of kill -9 of a real broker under load, on one data folder: the broker dies at a random moment, starts again by
- * itself, and at the end every acknowledged record must be in the log exactly once, at the offset it was acknowledged
- * with, each producer's in the order in which it sent them. What was not acknowledged may be there once or not at all.
+ * Rounds of kill -9 of a real broker under load, on one data folder: the broker dies at a random moment (at work, frozen,
+ * starting, stopping), starts again by itself, and what it has then is held against everything that was acknowledged or
+ * read before: records (ledger.ts), topics and their configuration (topic-visits.ts).
  *
- * `node dist/test/crash/kill-rounds.js <rounds> <seed>` runs it alone and prints one line of JSON.
+ * The seed decides what happens, not when the machine does it: a failing seed is likely to fail again, not certain.
  */
 import fs from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { BrokerProcess } from '../../bench/support/broker-process.ts';
 import { SeededRandom } from '../../broker/ports/seeded-random.ts';
 import { type Client, connect } from '../../client/index.ts';
+import { KillLoad, type LoadCounts, pause } from './kill-load.ts';
+import { Ledger, type LedgerTopic, type PartitionFacts, Reading } from './ledger.ts';
+import { readPartition } from './read-partition.ts';
+import { TopicVisits } from './topic-visits.ts';
 
 export interface KillRoundsOptions {
   readonly rounds: number;
   readonly seed: number;
-  /** Tampers with the data folder while the broker is down, to show that the checker notices. */
+  /** Every so many rounds, and at the end, all records are read; else the newest. Default 1. */
+  readonly readAllEvery?: number;
+  /** Further flags of `burrow start`. */
+  readonly flags?: readonly string[];
+  /** Tampers with the data folder while the broker is down after the last round, to show that the checker notices. */
   readonly sabotage?: (dataDir: string) => void;
+  readonly onRound?: (round: number, restartMs: number) => void;
 }
 
 export interface KillRoundsResult {
   readonly seed: number;
   readonly rounds: number;
+  /** How the broker died, beside dying at work. */
+  readonly deaths: Readonly<Record<Death | 'starting', number>>;
   readonly acknowledged: number;
   readonly stored: number;
+  readonly load: LoadCounts;
+  readonly segmentsRemovedByRetention: boolean;
+  readonly topics: TopicVisits['counts'];
   readonly restartMsMedian: number;
   readonly restartMsMax: number;
 }
 
-const TOPIC = 'ledger';
-const PARTITIONS = 4;
-const PRODUCERS = 4;
-const CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
+const TOPICS: ReadonlyArray<LedgerTopic & { configs: Record<string, number> }> = [
+  { name: 'ledger', partitions: 4, configs: { 'segment.bytes': 262_144 } },
+  { name: 'trimmed', partitions: 2, configs: { 'segment.bytes': 65_536 } },
+  {
+    name: 'sliding',
+    partitions: 2,
+    retentionBytes: 131_072,
+    configs: { 'segment.bytes': 32_768, 'retention.bytes': 131_072 },
+  },
+];
+const FLAGS = [
+  ...['--journal-bytes', '4MiB', '--unwritten-bytes-max', '1MiB', '--tail-cache-bytes', '1MiB'],
+  ...['--max-message-bytes', '200KiB', '--retention-check-interval-ms', '100'],
+  ...['--auto-create-topics', 'false', '--log-level', 'warn'],
+];
+/** A start on two busy cores, recovery included; far more than it takes, far less than a hanging one. */
+const RESTART_MS_MAX = 20_000;
+/** Of each partition, where not everything is read. */
+const NEWEST_RECORDS = 2000;
 
-/** What one producer sent, by its running number. */
-interface Sent {
-  readonly partition: number;
-  /** Undefined until acknowledged. */
-  offset: number | undefined;
+const DEATHS = ['working', 'frozen', 'thawed', 'stopping', 'stopped'] as const;
+type Death = (typeof DEATHS)[number];
+
+export function runKillRounds(options: KillRoundsOptions): Promise<KillRoundsResult> {
+  return new KillRounds(options).run();
 }
 
-export async function runKillRounds({ rounds, seed, sabotage }: KillRoundsOptions): Promise<KillRoundsResult> {
-  const random = new SeededRandom(seed);
-  const dataDir = fs.mkdtempSync(path.join(os.tmpdir(), 'burrow-kill-'));
-  const flags = [
-    '--journal-bytes',
-    '4MiB',
-    '--segment-bytes',
-    '1MiB',
-    '--max-message-bytes',
-    '200KiB',
-    '--log-level',
-    'warn',
-  ];
-  const restarts: number[] = [];
-  let port = 0;
-  const start = async (): Promise<BrokerProcess> => {
-    const startedMs = performance.now();
-    const broker = await BrokerProcess.start({ dataDir, port, flags });
-    restarts.push(performance.now() - startedMs);
-    port = Number(new URL(broker.nativeUrl).port);
-    return broker;
+class KillRounds {
+  readonly #options: KillRoundsOptions;
+  readonly #random: SeededRandom;
+  readonly #dataDir = fs.mkdtempSync(path.join(os.tmpdir(), 'burrow-kill-'));
+  readonly #ledger = new Ledger(TOPICS);
+  readonly #restartsMs: number[] = [];
+  readonly #deaths: Record<Death | 'starting', number> = {
+    working: 0,
+    frozen: 0,
+    thawed: 0,
+    stopping: 0,
+    stopped: 0,
+    starting: 0,
   };
-  let broker = await start();
-  const client = await connect(broker.nativeUrl, { reconnectBackoff: { initialMs: 20, maxMs: 200 } });
-  try {
-    await client.admin().createTopic({ name: TOPIC, partitions: PARTITIONS });
-    const load = new Load(client, random.fork('load'));
-    for (let round = 0; round < rounds; round++) {
-      await pause(random.between(20, 400));
-      await broker.kill();
-      if (random.chance(0.2)) {
-        // Killed again while it is starting.
-        const killedEarly = BrokerProcess.start({ dataDir, port, flags }).catch(() => undefined);
-        await pause(random.between(0, 250));
-        BrokerProcess.killAllStarting();
-        await (await killedEarly)?.kill();
-      }
-      broker = await start();
-    }
-    await load.stop();
-    await broker.kill();
-    sabotage?.(dataDir);
-    broker = await start();
-    const stored = await check(broker, load.sent);
-    restarts.sort((a, b) => a - b);
-    return {
-      seed,
-      rounds,
-      acknowledged: load.acknowledged,
-      stored,
-      restartMsMedian: Math.round(restarts[restarts.length >> 1]!),
-      restartMsMax: Math.round(restarts.at(-1)!),
-    };
-  } finally {
-    await client.close({ timeoutMs: 0 });
-    await broker.kill();
-    fs.rmSync(dataDir, { recursive: true, force: true });
+  #port = 0;
+  #broker: BrokerProcess | undefined;
+  #retentionWorked = false;
+
+  constructor(options: KillRoundsOptions) {
+    this.#options = options;
+    this.#random = new SeededRandom(options.seed);
   }
-}
 
-/** Producers that send without pause and survive the deaths of the broker. */
-class Load {
-  readonly sent: Sent[][] = [];
-  acknowledged = 0;
-  #stopped: boolean = false;
-  readonly #lanes: Promise<void>[];
+  async run(): Promise<KillRoundsResult> {
+    const { rounds, seed, sabotage, onRound, readAllEvery = 1 } = this.#options;
+    this.#port = await freePort();
+    let client: Client | undefined;
+    try {
+      const url = (await this.#start()).nativeUrl;
+      client = await connect(url, { reconnectBackoff: { initialMs: 20, maxMs: 200 } });
+      for (const { name, partitions, configs } of TOPICS) {
+        await client.admin().createTopic({ name, partitions, configs });
+      }
+      const load = new KillLoad(client, this.#ledger, this.#random.fork('load'), 'trimmed');
+      const visits = new TopicVisits(client, this.#random.fork('visits'));
+      const broken = Promise.all([load.done, visits.done]).then(() => new Promise<never>(() => {}));
+      for (let round = 1; round <= rounds; round++) {
+        await Promise.race([broken, this.#round(visits, round % readAllEvery === 0)]);
+        onRound?.(round, this.#restartsMs.at(-1)!);
+      }
+      await Promise.race([broken, Promise.all([load.stop(), visits.stop()])]);
+      await this.#broker!.kill();
+      sabotage?.(this.#dataDir);
+      await this.#start();
+      const stored = await this.#check(visits, true);
+      const restarts = this.#restartsMs.sort((a, b) => a - b);
+      return {
+        seed,
+        rounds,
+        deaths: this.#deaths,
+        acknowledged: this.#ledger.acknowledgedCount,
+        stored,
+        load: load.counts,
+        segmentsRemovedByRetention: this.#retentionWorked,
+        topics: visits.counts,
+        restartMsMedian: Math.round(restarts[restarts.length >> 1]!),
+        restartMsMax: Math.round(restarts.at(-1)!),
+      };
+    } finally {
+      await client?.close({ timeoutMs: 0 });
+      await this.#broker?.kill();
+      fs.rmSync(this.#dataDir, { recursive: true, force: true });
+    }
+  }
 
-  constructor(client: Client, random: SeededRandom) {
-    this.#lanes = Array.from({ length: PRODUCERS }, (_, index) =>
-      this.#produce(client, index, random.fork(`${index}`)),
+  async #round(visits: TopicVisits, readAll: boolean): Promise<void> {
+    const random = this.#random;
+    await pause(random.between(0, 400));
+    await this.#end(random.chance(0.5) ? 'working' : random.pick(DEATHS));
+    while (random.chance(0.3)) await this.#dieStarting(random.between(0, 1000));
+    await this.#start();
+    await this.#check(visits, readAll);
+  }
+
+  async #end(death: Death): Promise<void> {
+    const random = this.#random;
+    const broker = this.#broker!;
+    this.#deaths[death]++;
+    switch (death) {
+      case 'working':
+        break;
+      case 'frozen':
+      case 'thawed':
+        broker.child.kill('SIGSTOP');
+        await pause(random.between(10, 1500));
+        if (death === 'frozen') break;
+        broker.child.kill('SIGCONT');
+        await pause(random.between(0, 50));
+        break;
+      case 'stopping':
+        broker.child.kill('SIGTERM');
+        await pause(random.between(0, 60));
+        break;
+      case 'stopped':
+        await broker.stop();
+        return;
+    }
+    await broker.kill();
+  }
+
+  /** A start that is killed on its way, or just after. */
+  async #dieStarting(afterMs: number): Promise<void> {
+    this.#deaths.starting++;
+    const starting = this.#spawn().catch(() => undefined);
+    await pause(afterMs);
+    BrokerProcess.killAllStarting();
+    await (await starting)?.kill();
+  }
+
+  async #start(): Promise<BrokerProcess> {
+    const startedMs = performance.now();
+    const hanging = setTimeout(() => BrokerProcess.killAllStarting(), RESTART_MS_MAX);
+    try {
+      this.#broker = await this.#spawn();
+    } catch (error) {
+      const tookMs = Math.round(performance.now() - startedMs);
+      throw new Error(`the broker did not start again, after ${tookMs} ms`, { cause: error });
+    } finally {
+      clearTimeout(hanging);
+    }
+    this.#restartsMs.push(performance.now() - startedMs);
+    return this.#broker;
+  }
+
+  #spawn(): Promise<BrokerProcess> {
+    const flags = [...FLAGS, ...(this.#options.flags ?? [])];
+    return BrokerProcess.start({ dataDir: this.#dataDir, port: this.#port, flags });
+  }
+
+  /** Compares what the broker has with what it must have. Returns how many records it has. The load goes on meanwhile. */
+  async #check(visits: TopicVisits, readAll: boolean): Promise<number> {
+    const client = await connect(this.#broker!.nativeUrl);
+    try {
+      let stored = 0;
+      for (const { name } of TOPICS) {
+        for (const place of this.#ledger.partitions.filter(({ topic }) => topic === name)) {
+          stored += await this.#checkPartition(client, place, readAll);
+        }
+        for (const { key, value } of await client.admin().describeTopicConfigs(name)) {
+          const wanted = TOPICS.find((topic) => topic.name === name)?.configs[key];
+          if (wanted !== undefined && value !== String(wanted)) throw new Error(`${name}: ${key} is ${value}`);
+        }
+      }
+      await visits.check(client);
+      return stored;
+    } finally {
+      await client.close({ timeoutMs: 0 });
+    }
+  }
+
+  async #checkPartition(client: Client, place: PartitionFacts, readAll: boolean): Promise<number> {
+    const { topic, partition } = place;
+    const { logStartOffset, highWatermark } = await this.#checkStatus(client, place);
+    const from = readAll ? logStartOffset : Math.max(logStartOffset, highWatermark - NEWEST_RECORDS);
+    const reading = new Reading(this.#ledger, place, from);
+    await readPartition(client, { topic, partition, from, to: highWatermark }, (record) =>
+      reading.record(record.offset, record.valueBytes),
     );
+    // Where reading had to jump, records must have been removed meanwhile.
+    await this.#checkStatus(client, place);
+    return highWatermark - logStartOffset;
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await Promise.all(this.#lanes);
+  async #checkStatus(client: Client, place: PartitionFacts) {
+    const knownEnd = place.records.length;
+    const status = (await client.admin().partitionStatus(place.topic))[place.partition]!;
+    if (status.failure !== undefined) throw new Error(`${place.key} does not work`, { cause: status.failure });
+    place.check(status, knownEnd);
+    if (place.retentionBytes !== undefined && status.logStartOffset > 0) this.#retentionWorked = true;
+    return status;
   }
+}
 
-  async #produce(client: Client, index: number, random: SeededRandom): Promise<void> {
-    const producer = client.producer({
-      compression: CODECS[index % CODECS.length]!,
-      batchBytes: random.pick([2048, 16_384, 65_536]),
-      lingerMs: random.pick([0, 2]),
-      bufferBytes: 256 * 1024,
+/**
+ * Below the range from which the system picks ports for outgoing connections: there, a client that tries to reach the dead
+ * broker could be given its port, and even connect to itself.
+ */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = net.createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
     });
-    const mine: Sent[] = [];
-    this.sent.push(mine);
-    const pending = new Set<Promise<void>>();
-    while (!this.#stopped) {
-      for (let i = random.between(1, 40); i > 0; i--) {
-        const partition = random.below(PARTITIONS);
-        const entry: Sent = { partition, offset: undefined };
-        const value = `${index}:${mine.length}:${'.'.repeat(random.pick([0, 50, 800]))}`;
-        mine.push(entry);
-        const sending = producer.send({ topic: TOPIC, partition, value: Buffer.from(value) }).then(
-          ({ offset }) => {
-            entry.offset = offset;
-            this.acknowledged++;
-            pending.delete(sending);
-          },
-          () => {
-            pending.delete(sending);
-          },
-        );
-        pending.add(sending);
-      }
-      if (pending.size > 400) await Promise.race(pending);
-      await pause(random.between(0, 4));
-    }
-    await Promise.all(pending);
-    await producer.close();
+    await new Promise((resolve) => server.close(resolve));
+    if (isFree) return port;
   }
-}
-
-/** Reads everything and compares. Returns how many records are stored; throws where a promise is broken. */
-async function check(broker: BrokerProcess, sent: readonly Sent[][]): Promise<number> {
-  const client = await connect(broker.nativeUrl);
-  try {
-    const seen = sent.map((entries) => new Uint8Array(entries.length));
-    let stored = 0;
-    for (const { partition, highWatermark } of await client.admin().partitionStatus(TOPIC)) {
-      const lastNumbers = new Array<number>(sent.length).fill(-1);
-      const consumer = client.consumer({ assignment: [{ topic: TOPIC, partition }], from: 'earliest' });
-      let next = 0;
-      while (next < highWatermark) {
-        for (const record of await consumer.poll({ timeoutMs: 10_000 })) {
-          if (record.offset !== next)
-            throw new Error(`partition ${partition}: offset ${record.offset} follows ${next - 1}`);
-          next++;
-          stored++;
-          const [producerText, numberText] = Buffer.from(record.valueBytes!).toString().split(':');
-          const producer = Number(producerText);
-          const number = Number(numberText);
-          const entry = sent[producer]?.[number];
-          const where = `record ${number} of producer ${producer} at offset ${record.offset} of partition ${partition}`;
-          if (entry === undefined || entry.partition !== partition) throw new Error(`${where} was never sent there`);
-          if (seen[producer]![number]!++ > 0) throw new Error(`${where} is there twice`);
-          if (number <= lastNumbers[producer]!)
-            throw new Error(`${where} stands behind record ${lastNumbers[producer]}`);
-          if (entry.offset !== undefined && entry.offset !== record.offset) {
-            throw new Error(`${where} was acknowledged at offset ${entry.offset}`);
-          }
-          lastNumbers[producer] = number;
-        }
-      }
-      await consumer.close();
-    }
-    sent.forEach((entries, producer) => {
-      entries.forEach(({ offset, partition }, number) => {
-        if (offset !== undefined && seen[producer]![number] === 0) {
-          throw new Error(`record ${number} of producer ${producer}, acknowledged at ${partition}/${offset}, is lost`);
-        }
-      });
-    });
-    return stored;
-  } finally {
-    await client.close();
-  }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const [rounds = '200', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
-  process.stdout.write(`${JSON.stringify(await runKillRounds({ rounds: Number(rounds), seed: Number(seed) }))}\n`);
 }

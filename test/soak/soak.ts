@@ -1,0 +1,122 @@
+/**
+ * Long runs of what the suite runs briefly:
+ *
+ *     npm run soak -- crash [--rounds 200] [--seed N]            kill -9 of a real broker under load
+ *     npm run soak -- engine|compaction [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
+ *
+ * Prints what it does, one line of JSON at the end, and with what a failure is run again. `--record` appends the line to
+ * bench/results/soak.ndjson.
+ */
+import fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { machineFacts } from '../../bench/support/machine.ts';
+import { runKillRounds } from '../crash/kill-rounds.ts';
+import { simulateCompaction } from '../sim/compaction-simulation.ts';
+import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
+
+const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
+const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
+       npm run sim -- [engine|compaction] [--seeds N] [--first N] [--record]
+`;
+const SHOW_EVERY_SEEDS = 500;
+const SHOW_EVERY_ROUNDS = 10;
+
+type Facts = Readonly<Record<string, unknown>>;
+
+async function crash(rounds: number, seed: number): Promise<Facts> {
+  print(`${rounds} rounds with seed ${seed}`);
+  const startedMs = performance.now();
+  const result = await runKillRounds({
+    rounds,
+    seed,
+    readAllEvery: 10,
+    onRound: (round, restartMs) => {
+      if (round % SHOW_EVERY_ROUNDS === 0) print(`round ${round}: ready again after ${Math.round(restartMs)} ms`);
+    },
+  }).catch((error: unknown) => {
+    throw failed(`npm run soak -- crash --rounds ${rounds} --seed ${seed}`, error);
+  });
+  print(
+    `all ${result.acknowledged} acknowledged records are there once, in order; ` +
+      `restarts took ${result.restartMsMedian} ms (median), ${result.restartMsMax} ms at most`,
+  );
+  return { ...result, tookSeconds: secondsSince(startedMs) };
+}
+
+/** Runs seeds one after another; the sums of what each counts. */
+async function simulate(
+  name: 'engine' | 'compaction',
+  run: (seed: number) => Promise<object>,
+  { seeds, first }: { seeds: number; first: number },
+): Promise<Facts> {
+  print(`${seeds} seeds from ${first} on`);
+  const startedMs = performance.now();
+  const sums = new Map<string, number>();
+  for (let seed = first; seed < first + seeds; seed++) {
+    const result = await run(seed).catch((error: unknown) => {
+      // The simulation says seed and options itself.
+      throw failed(`npm run sim -- ${name} --seeds 1 --first ${seed}`, error);
+    });
+    for (const [key, value] of Object.entries(result)) {
+      if (typeof value === 'number') sums.set(key, (sums.get(key) ?? 0) + value);
+    }
+    const done = seed - first + 1;
+    if (done % SHOW_EVERY_SEEDS === 0) print(`${done} seeds: ${JSON.stringify(Object.fromEntries(sums))}`);
+  }
+  return { seeds, first, ...Object.fromEntries(sums), tookSeconds: secondsSince(startedMs) };
+}
+
+function failed(again: string, cause: unknown): Error {
+  return new Error(`a promise is broken; again with: ${again}`, { cause });
+}
+
+function secondsSince(startedMs: number): number {
+  return Math.round((performance.now() - startedMs) / 1000);
+}
+
+function print(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** A whole number, or the fallback if it was not given. */
+function count(option: string, text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  print(`--${option} is "${text}"; it must be a whole number`);
+  process.exit(2);
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string' },
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    first: { type: 'string' },
+    record: { type: 'boolean', default: false },
+  },
+});
+const range = { seeds: count('seeds', values.seeds, 2000), first: count('first', values.first, 1) };
+// `npm run sim` has engine as its default before what else is given.
+const name = positionals.at(-1);
+let facts: Facts;
+switch (name) {
+  case 'crash':
+    facts = await crash(count('rounds', values.rounds, 200), count('seed', values.seed, Date.now() % 1_000_000));
+    break;
+  case 'engine':
+    facts = await simulate(name, (seed) => simulateLogEngine({ seed }), range);
+    break;
+  case 'compaction':
+    facts = await simulate(name, (seed) => simulateCompaction(seed), range);
+    break;
+  default:
+    process.stderr.write(USAGE);
+    process.exit(2);
+}
+const { commit, cores, node, fileSystem } = machineFacts(ROOT);
+const date = new Date().toISOString().slice(0, 10);
+const line = `${JSON.stringify({ soak: name, date, commit, cores, node, fileSystem, ...facts })}\n`;
+process.stdout.write(line);
+if (values.record) fs.appendFileSync(`${ROOT}bench/results/soak.ndjson`, line);
