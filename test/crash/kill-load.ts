@@ -66,7 +66,7 @@ export class KillLoad {
         pending.add(sending);
       }
       if (pending.size > UNACKNOWLEDGED_MAX) await Promise.race(pending);
-      await pause(random.between(0, 4));
+      await pause(random.between(0, 20));
       if (random.chance(0.002)) {
         // A new producer id from here on.
         await producer.close();
@@ -111,7 +111,7 @@ export class KillLoad {
         readings.get(`${record.topic}-${record.partition}`)!.record(record.offset, record.valueBytes);
         this.counts.consumed++;
       }
-      if (random.chance(0.02)) await pause(random.between(0, 300));
+      if (random.chance(0.001)) await pause(random.between(0, 300));
     }
     await consumer.close();
   }

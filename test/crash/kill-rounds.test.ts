@@ -3,32 +3,55 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runKillRounds } from './kill-rounds.ts';
 
+function newestSegments(dataDir: string, topic: string): string[] {
+  const topics = path.join(dataDir, 'topics');
+  return fs
+    .readdirSync(topics)
+    .filter((name) => name.startsWith(`${topic}-`))
+    .map((name) => {
+      const segments = fs.readdirSync(path.join(topics, name)).filter((file) => file.endsWith('.log'));
+      return path.join(topics, name, segments.sort().at(-1)!);
+    });
+}
+
+/** What a power loss may do with flush=none: the last bytes that were written never reached the disk. */
+function cutNewestSegments(dataDir: string, bytes: number): void {
+  for (const file of newestSegments(dataDir, 'ledger')) {
+    fs.truncateSync(file, Math.max(0, fs.statSync(file).size - bytes));
+  }
+}
+
 describe('a broker that is killed under load', () => {
   it('has every acknowledged record once and in order, over 25 rounds', { timeout: 180_000 }, async () => {
     const seed = Number(process.env['BURROW_CRASH_SEED'] ?? Date.now() % 1_000_000);
-    const result = await runKillRounds({ rounds: 25, seed }).catch((error: unknown) => {
-      throw new Error(`seed ${seed} (BURROW_CRASH_SEED=${seed} replays its choices)`, { cause: error });
+    const result = await runKillRounds({ rounds: 25, seed, readAllEvery: 5 }).catch((error: unknown) => {
+      throw new Error(`seed ${seed} (npm run soak -- crash --rounds 25 --seed ${seed} makes the same choices)`, {
+        cause: error,
+      });
     });
     console.log(JSON.stringify(result));
+    // The machinery did what it is there for; how much of it depends on the machine.
     expect(result.acknowledged).toBeGreaterThan(1000);
-    expect(result.stored).toBeGreaterThanOrEqual(result.acknowledged);
+    expect(result.load.consumed).toBeGreaterThan(1000);
+    expect(result.segmentsRemovedByRetention).toBe(true);
+    for (const count of [result.load.removals, result.topics.created, result.topics.deleted, result.topics.altered]) {
+      expect(count).toBeGreaterThan(0);
+    }
   });
 
-  it('is caught when acknowledged records are taken away', { timeout: 60_000 }, async () => {
-    const loseTheJournal = (dataDir: string): void => {
+  it('is caught when acknowledged records are gone after it', { timeout: 60_000 }, async () => {
+    // Behind the last checkpoint, where a torn end is nothing unusual to the broker: only the ledger knows better.
+    const sabotage = (dataDir: string): void => cutNewestSegments(dataDir, 1);
+    const run = runKillRounds({ rounds: 1, seed: 7, flags: ['--flush', 'none'], sabotage });
+    await expect(run).rejects.toThrow(/^ledger-\d ends at \d+, but record .* is lost$/);
+  });
+
+  it('refuses to start on less than it knows to have synced', { timeout: 60_000 }, async () => {
+    const sabotage = (dataDir: string): void => {
       fs.rmSync(path.join(dataDir, 'journal'), { recursive: true });
-      for (const name of fs.readdirSync(path.join(dataDir, 'topics'))) {
-        const folder = path.join(dataDir, 'topics', name);
-        const newest = fs
-          .readdirSync(folder)
-          .filter((file) => file.endsWith('.log'))
-          .sort()
-          .at(-1);
-        if (newest !== undefined) fs.truncateSync(path.join(folder, newest), 0);
-      }
+      cutNewestSegments(dataDir, Number.MAX_SAFE_INTEGER);
     };
-    await expect(runKillRounds({ rounds: 1, seed: 7, sabotage: loseTheJournal })).rejects.toThrow(
-      /is lost|STORAGE_CORRUPT/,
-    );
+    const error = await runKillRounds({ rounds: 1, seed: 7, sabotage }).catch((reason: Error) => reason);
+    expect(String((error as Error).cause)).toContain('STORAGE_CORRUPT');
   });
 });
