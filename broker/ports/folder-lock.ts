@@ -205,29 +205,31 @@ async function writeOwner(folder: string, owner: Owner): Promise<void> {
 }
 
 async function underGuard<T>(folder: string, work: () => Promise<T>): Promise<T> {
-  let release: () => Promise<void>;
-  try {
-    release = await lockfile.lock(path.join(folder, GUARD), {
-      realpath: false,
-      lockfilePath: path.join(folder, GUARD),
-      stale: GUARD_STALE_MS,
-      retries: {
-        retries: GUARD_WAIT_MS / GUARD_RETRY_MS,
-        factor: 1,
-        minTimeout: GUARD_RETRY_MS,
-        maxTimeout: GUARD_RETRY_MS,
-      },
-      // Nothing to do: it is given back in a moment anyway.
-      onCompromised: () => {},
-    });
-  } catch (error) {
-    if (diskErrorCode(error) !== 'ELOCKED') throw error;
-    throw lockedBy(folder, await readOwner(folder));
-  }
+  const release = await lockGuard(folder);
   try {
     return await work();
   } finally {
     await release().catch(() => {});
+  }
+}
+
+/** Waits for the guard; but a folder that is gone or cannot be written to is told at once. */
+async function lockGuard(folder: string): Promise<() => Promise<void>> {
+  const giveUpAtMs = performance.now() + GUARD_WAIT_MS;
+  for (;;) {
+    try {
+      return await lockfile.lock(path.join(folder, GUARD), {
+        realpath: false,
+        lockfilePath: path.join(folder, GUARD),
+        stale: GUARD_STALE_MS,
+        // Nothing to do: it is given back in a moment anyway.
+        onCompromised: () => {},
+      });
+    } catch (error) {
+      if (diskErrorCode(error) !== 'ELOCKED') throw error;
+      if (performance.now() > giveUpAtMs) throw lockedBy(folder, await readOwner(folder));
+    }
+    await delay(GUARD_RETRY_MS);
   }
 }
 

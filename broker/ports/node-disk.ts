@@ -5,6 +5,7 @@
  * behind our back. Says nothing about when to sync: that is the callers' business (see the contract in `disk.ts`).
  */
 import fs from 'node:fs';
+import { dirname } from 'node:path';
 import { assertFileRange, type Disk, type DiskFile } from './disk.ts';
 
 /** POSIX promises at least 16 and Linux has 1024 buffers per writev. */
@@ -34,10 +35,14 @@ export class NodeDisk implements Disk {
     return names.sort();
   }
 
-  makeDirectory(path: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fs.mkdir(path, { recursive: true }, (error) => (error === null ? resolve() : reject(error)));
-    });
+  /** Not Node's `recursive`, which never ends where a folder cannot be made although its parent is there (as in /proc). */
+  async makeDirectory(path: string): Promise<void> {
+    let error = await makeOneDirectory(path);
+    if (error?.code === 'ENOENT' && dirname(path) !== path) {
+      await this.makeDirectory(dirname(path));
+      error = await makeOneDirectory(path);
+    }
+    if (error !== undefined) throw error;
   }
 
   rename(from: string, to: string): Promise<void> {
@@ -258,4 +263,15 @@ function writeFully(fd: number, buffers: readonly Uint8Array[], position: number
 
 function closedError(path: string): Error {
   return Object.assign(new Error(`EBADF: file is closed, '${path}'`), { code: 'EBADF', path });
+}
+
+/** Undefined also if it was there already. */
+function makeOneDirectory(path: string): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    fs.mkdir(path, (error) => {
+      if (error?.code !== 'EEXIST') resolve(error ?? undefined);
+      // A file of that name is no folder; a link to one is.
+      else fs.stat(path, (_, found) => resolve(found?.isDirectory() ? undefined : error));
+    });
+  });
 }

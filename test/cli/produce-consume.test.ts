@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { runCommand, startBrokerProcess, startCommand, temporaryFolder } from '../support/cli.ts';
 
@@ -52,37 +53,46 @@ function writeFiles(): string[] {
   });
 }
 
+/** Real logs where the workplace has them, else the texts that the project carries. */
+function realFiles(): string[] {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const data = path.resolve(root, '../shared/data');
+  const logs = fs.existsSync(data) ? fs.readdirSync(data).filter((name) => name.endsWith('.log')) : [];
+  if (logs.length >= 4) return logs.map((name) => path.join(data, name));
+  return ['README.md', 'ARCHITECTURE.md', 'LICENSE', 'docs/protocol.md'].map((name) => path.join(root, name));
+}
+
+/** Produces files as lines keyed by file name into a topic of 4 partitions, and compares what each key consumes back. */
+async function expectFilesBack(files: readonly string[], compression: string): Promise<void> {
+  const { url } = await startBrokerProcess();
+  const words = ['--key-from', 'file-name', '--compression', compression, '--quiet'];
+  await burrow(url, ['topic', 'create', 'logs', '--partitions', '4']);
+  await burrow(url, ['produce', 'logs', ...words, ...files]);
+  const records = parseLines(await burrow(url, ['consume', 'logs', '--format', 'json']));
+  const partitions = new Map<string, Set<number>>();
+  for (const file of files) {
+    const name = path.basename(file);
+    const own = records.filter(({ key }) => key === name);
+    partitions.set(name, new Set(own.map(({ partition }) => partition)));
+    const original = fs.readFileSync(file);
+    const lines = own.flatMap((record) => [valueBytes(record), Buffer.from('\n')]);
+    const whole = Buffer.concat(lines);
+    // A last line without LF is a record like any other; the files that have none get it back without.
+    const ended = original.at(-1) === 0x0a ? whole : whole.subarray(0, -1);
+    expect(sha256(ended), name).toBe(sha256(original));
+  }
+  for (const [name, where] of partitions) expect(where.size, name).toBe(1);
+}
+
 test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'])(
   'four files keyed by name come back byte for byte and in order, compressed with %s',
-  async (compression) => {
-    const { url } = await startBrokerProcess();
-    const files = writeFiles();
-    await burrow(url, ['topic', 'create', 'logs', '--partitions', '4']);
-    await burrow(url, [
-      'produce',
-      'logs',
-      '--key-from',
-      'file-name',
-      '--compression',
-      compression,
-      '--quiet',
-      ...files,
-    ]);
-    const records = parseLines(await burrow(url, ['consume', 'logs', '--format', 'json']));
-    const partitions = new Map<string, Set<number>>();
-    for (const file of files) {
-      const name = path.basename(file);
-      const own = records.filter(({ key }) => key === name);
-      partitions.set(name, new Set(own.map(({ partition }) => partition)));
-      const original = fs.readFileSync(file);
-      const lines = own.flatMap((record) => [valueBytes(record), Buffer.from('\n')]);
-      const whole = Buffer.concat(lines);
-      // A last line without LF is a record like any other; the files that have none get it back without.
-      const ended = original.at(-1) === 0x0a ? whole : whole.subarray(0, -1);
-      expect(sha256(ended), name).toBe(sha256(original));
-    }
-    for (const [name, where] of partitions) expect(where.size, name).toBe(1);
-  },
+  (compression) => expectFilesBack(writeFiles(), compression),
+  60_000,
+);
+
+test(
+  'real logs keyed by name come back byte for byte and in order',
+  () => expectFilesBack(realFiles(), 'zstd'),
   60_000,
 );
 

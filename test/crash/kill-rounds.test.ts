@@ -39,6 +39,11 @@ describe('a broker that is killed under load', () => {
     }
   });
 
+  it('keeps them with flush=none too, which only the loss of power may cost', { timeout: 60_000 }, async () => {
+    const result = await runKillRounds({ rounds: 3, seed: 3, flags: ['--flush', 'none'] });
+    expect(result.acknowledged).toBeGreaterThan(100);
+  });
+
   it('is caught when acknowledged records are gone after it', { timeout: 60_000 }, async () => {
     // Behind the last checkpoint, where a torn end is nothing unusual to the broker: only the ledger knows better.
     const sabotage = (dataDir: string): void => cutNewestSegments(dataDir, 1);

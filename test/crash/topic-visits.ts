@@ -21,6 +21,8 @@ interface Visit {
   /** Values that retention.ms may have: one, or two after a change without an answer. */
   retentionMs: number[];
   partitions: number[];
+  /** Only these are written to: a client may not have heard of later ones whose creation had no answer. */
+  firstPartitions: number;
   /** By partition: values by offset, as acknowledged. */
   records: Map<string, string>;
 }
@@ -48,6 +50,7 @@ export class TopicVisits {
       existence: 'absent',
       retentionMs: [],
       partitions: [],
+      firstPartitions: 0,
       records: new Map(),
     }));
     this.done = this.#run();
@@ -111,6 +114,7 @@ export class TopicVisits {
     visit.records.clear();
     visit.retentionMs = [retentionMs];
     visit.partitions = [partitions];
+    visit.firstPartitions = partitions;
     visit.existence = 'unknown';
     const configs = { 'retention.ms': retentionMs, 'segment.bytes': 4096 };
     await this.#admin.createTopic({ name: visit.name, partitions, configs });
@@ -145,11 +149,10 @@ export class TopicVisits {
   async #write(visit: Visit): Promise<void> {
     const producer = this.#client.producer();
     try {
-      const partitions = Math.min(...visit.partitions);
       await Promise.all(
         Array.from({ length: this.#random.between(1, 30) }, async () => {
           const value = `${visit.name} ${visit.generation} ${this.#sent++} ${'.'.repeat(100)}`;
-          const partition = this.#random.below(partitions);
+          const partition = this.#random.below(visit.firstPartitions);
           const { offset } = await producer.send({ topic: visit.name, partition, value: Buffer.from(value) });
           const place = `${partition}/${offset}`;
           if (visit.records.has(place)) throw new Error(`offset ${place} was given twice`);
