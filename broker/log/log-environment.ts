@@ -7,6 +7,7 @@ import type { LeaderEpochs } from './leader-epochs.ts';
 import type { LogConfig } from './log-config.ts';
 import type { CleaningProgress } from './partition-file.ts';
 import type { PartitionLog } from './partition-log.ts';
+import type { ProducerSnapshots } from './producer-snapshots.ts';
 import type { ProducerState } from './producer-state.ts';
 import type { Segment } from './segment.ts';
 import type { TailCache } from './tail-cache.ts';
@@ -37,9 +38,10 @@ export interface PartitionLogState {
   /** Ascending, never empty; the last is the active one. */
   readonly segments: Segment[];
   readonly producers: ProducerState;
+  /** Of all batches below it, also deleted ones, `producers` knows. */
+  readonly producersOffset: number;
   readonly leaderEpochs: LeaderEpochs;
-  /** Offsets of the producer snapshots in the folder, ascending. */
-  readonly snapshotOffsets: readonly number[];
+  readonly snapshots: ProducerSnapshots;
   /** Everything below it is known to be synced in the segments. */
   readonly recoveryPoint: number;
 }

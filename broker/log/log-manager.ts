@@ -30,6 +30,7 @@ import type { LogEnvironment } from './log-environment.ts';
 import { LogMaintenance, MAINTENANCE_DEFAULTS, type MaintenanceOptions } from './log-maintenance.ts';
 import { NOTHING_CLEANED, readPartitionFile } from './partition-file.ts';
 import { PartitionLog } from './partition-log.ts';
+import { ProducerSnapshots } from './producer-snapshots.ts';
 import { ProducerState } from './producer-state.ts';
 import { openLog } from './recovery.ts';
 import { decideEntry } from './recovery-state.ts';
@@ -183,8 +184,9 @@ export class LogManager {
       cleaning: NOTHING_CLEANED,
       segments: [Segment.create({ disk, folder, baseOffset: 0, indexIntervalBytes: spec.config.indexIntervalBytes })],
       producers: new ProducerState(),
+      producersOffset: 0,
       leaderEpochs: new LeaderEpochs(spec.leaderEpoch < 0 ? [] : [{ epoch: spec.leaderEpoch, startOffset: 0 }]),
-      snapshotOffsets: [],
+      snapshots: new ProducerSnapshots(disk, folder, []),
       recoveryPoint: 0,
     });
     await log.saveState();
@@ -268,7 +270,10 @@ export class LogManager {
     await this.#openLogs(clean);
     let firstRound = this.#checkpoint.firstRound;
     if (!clean && hasCheckpoint) firstRound = (await this.#replayJournal()) + 1;
-    await eachOrThrow([...this.#logs.values()], OPEN_CONCURRENCY, (log) => log.syncSegments());
+    await eachOrThrow([...this.#logs.values()], OPEN_CONCURRENCY, async (log) => {
+      await log.syncSegments();
+      await log.saveNotedDeleted();
+    });
     // From here on every record that the journal held stands in synced segments.
     await this.#saveCheckpoint({ firstRound, pinned: [] });
     if (flush === 'always') await this.#openJournal(firstRound, clean);
@@ -355,6 +360,7 @@ export class LogManager {
     }
     switch (decideEntry({ baseOffset: entry.baseOffset, nextOffset: nextOffset(records, 0) }, log)) {
       case 'skip':
+        log.noteDeleted(records, maxTimestamp(records, 0));
         return false;
       case 'restore':
         log.restore(Buffer.from(records), maxTimestamp(records, 0));

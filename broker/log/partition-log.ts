@@ -28,7 +28,7 @@ import type { LeaderEpochs } from './leader-epochs.ts';
 import { LOG_CONFIG_DEFAULTS, type LogConfig } from './log-config.ts';
 import type { LogEnvironment, PartitionLogState } from './log-environment.ts';
 import { type CleaningProgress, savePartitionFile } from './partition-file.ts';
-import { ProducerSnapshots } from './producer-snapshots.ts';
+import type { ProducerSnapshots } from './producer-snapshots.ts';
 import type { ProducerState } from './producer-state.ts';
 import { SEGMENT_BYTES_LIMIT, Segment } from './segment.ts';
 import { type ReadOptions, readSegment } from './segment-read.ts';
@@ -62,6 +62,9 @@ export class PartitionLog implements CommitParticipant {
   readonly #environment: LogEnvironment;
   readonly #tail = new LogTail();
   readonly #producers: ProducerState;
+  /** What recovery found below it, the state of producers knows. */
+  readonly #producersOffset: number;
+  #hasNotedDeleted = false;
   readonly #leaderEpochs: LeaderEpochs;
   #segments: Segment[];
   #active: Segment;
@@ -110,7 +113,8 @@ export class PartitionLog implements CommitParticipant {
     this.#syncedOffset = this.#logEndOffset;
     this.#highWatermark = this.#logEndOffset;
     this.#recoveryPoint = state.recoveryPoint;
-    this.#snapshots = new ProducerSnapshots(environment.disk, state.folder, state.snapshotOffsets);
+    this.#producersOffset = state.producersOffset;
+    this.#snapshots = state.snapshots;
   }
 
   get config(): LogConfig {
@@ -246,6 +250,23 @@ export class PartitionLog implements CommitParticipant {
     this.#store(withoutSlack(batch), baseOffset, nextOffset, appendedAtMs);
     this.#syncedOffset = nextOffset;
     this.#highWatermark = nextOffset;
+  }
+
+  /** Notes the producer of a batch in the journal that was deleted before a segment had it. Only during recovery. */
+  noteDeleted(batch: Uint8Array, appendedAtMs: number): void {
+    const baseOffset = batchBaseOffset(batch, 0);
+    if (producerId(batch, 0) < 0 || baseOffset < this.#producersOffset) return;
+    this.#producers.update(producerHeader(batch), baseOffset, batchNextOffset(batch, 0), appendedAtMs);
+    this.#hasNotedDeleted = true;
+  }
+
+  /** Ends recovery: before the journal forgets them, those that {@link noteDeleted} noted must be durable elsewhere. */
+  async saveNotedDeleted(): Promise<void> {
+    if (!this.#hasNotedDeleted) return;
+    await this.#inOrder(async () => {
+      await this.#snapshots.write(this.#logEndOffset, this.#producers.encode());
+      await this.#snapshots.sync();
+    });
   }
 
   /** Notes that the leader of `epoch` writes from here on, even before its first record (KIP-279). */
@@ -409,6 +430,11 @@ export class PartitionLog implements CommitParticipant {
       const obsolete = this.#segments.filter(
         (segment) => isObsolete(segment) && segment.writtenBytes === segment.bytes,
       );
+      if (obsolete.length > 0) {
+        const covered = this.#snapshots.newestOffset >= obsolete.at(-1)!.nextOffset;
+        if (!covered) await this.#snapshots.write(this.#logEndOffset, this.#producers.encode());
+        await this.#snapshots.sync();
+      }
       this.#segments = this.#segments.filter((segment) => !obsolete.includes(segment));
       for (const segment of obsolete) {
         await this.#retireFile(segment);
@@ -744,7 +770,7 @@ export class PartitionLog implements CommitParticipant {
   }
 }
 
-function producerHeader(batch: Buffer) {
+function producerHeader(batch: Uint8Array) {
   return {
     producerId: producerId(batch, 0),
     producerEpoch: producerEpoch(batch, 0),

@@ -1,4 +1,7 @@
-/** The stored states of a log's producers: written at rolls and clean stops, the two newest are kept. */
+/**
+ * The stored states of a log's producers: written at rolls and clean stops, the two newest are kept. As long as the batches
+ * are there they tell the same; before batches leave the log, a snapshot that knows them must be durable.
+ */
 import type { Disk } from '../ports/disk.ts';
 import { producerSnapshotFile } from './file-names.ts';
 
@@ -14,7 +17,12 @@ export class ProducerSnapshots {
     this.#offsets = [...offsets];
   }
 
-  /** Stores the state of all batches below `offset`. Not synced: a start can do without it. */
+  /** All batches below it are known to the newest snapshot; 0 if there is none. */
+  get newestOffset(): number {
+    return this.#offsets.at(-1) ?? 0;
+  }
+
+  /** Stores the state of all batches below `offset`. Not synced: as long as the batches stay, a start can do without it. */
   async write(offset: number, snapshot: Buffer): Promise<void> {
     const file = await this.#disk.open(producerSnapshotFile(this.#folder, offset), { create: true, truncate: true });
     try {
@@ -26,5 +34,17 @@ export class ProducerSnapshots {
     while (this.#offsets.length > 2) {
       await this.#disk.remove(producerSnapshotFile(this.#folder, this.#offsets.shift()!));
     }
+  }
+
+  /** Makes the newest one durable. */
+  async sync(): Promise<void> {
+    if (this.#offsets.length === 0) return;
+    const file = await this.#disk.open(producerSnapshotFile(this.#folder, this.newestOffset));
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await this.#disk.syncDirectory(this.#folder);
   }
 }

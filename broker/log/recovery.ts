@@ -33,6 +33,7 @@ import { LOG_CONFIG_DEFAULTS } from './log-config.ts';
 import type { LogEnvironment } from './log-environment.ts';
 import { readPartitionFile, savePartitionFile } from './partition-file.ts';
 import { PartitionLog } from './partition-log.ts';
+import { ProducerSnapshots } from './producer-snapshots.ts';
 import { ProducerState } from './producer-state.ts';
 import { decideTail } from './recovery-state.ts';
 import { Segment, scanSegment } from './segment.ts';
@@ -62,12 +63,24 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
   await removeLeftovers(disk, folder);
 
   const epochs = new LeaderEpochs(identity.leaderEpochs);
-  const segments = await openSegments(environment, { ...options, logStartOffset: identity.logStartOffset }, epochs);
+  let segments = await openSegments(environment, { ...options, logStartOffset: identity.logStartOffset }, epochs);
+  const endOffset = Math.max(segments.at(-1)?.nextOffset ?? 0, identity.logStartOffset);
+  const { producers, producersOffset, snapshots } = await loadProducers(disk, folder, segments, endOffset);
+  if (segments.length > 0 && segments.at(-1)!.nextOffset < identity.logStartOffset) {
+    // All that is left was deleted, and what followed is in the journal or was never synced: the log goes on at its start.
+    if (snapshots.newestOffset < producersOffset) await snapshots.write(producersOffset, producers.encode());
+    await snapshots.sync();
+    await dropSegments(
+      environment,
+      options,
+      segments.map((segment) => segment.baseOffset),
+    );
+    segments = [];
+  }
   if (segments.length === 0) segments.push(Segment.create(segmentOptions(disk, folder, identity.logStartOffset)));
   const logStartOffset = Math.max(identity.logStartOffset, segments[0]!.baseOffset);
   const logEndOffset = Math.max(segments.at(-1)!.nextOffset, logStartOffset);
   epochs.truncateEnd(logEndOffset);
-  const { producers, snapshotOffsets } = await loadProducers(disk, folder, segments, logEndOffset);
   const log = new PartitionLog(environment, {
     topic: identity.topic,
     topicId: identity.topicId,
@@ -79,7 +92,8 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
     cleaning: { ...identity.cleaning, cleanedOffset: Math.min(identity.cleaning.cleanedOffset, logEndOffset) },
     segments,
     producers,
-    snapshotOffsets,
+    producersOffset,
+    snapshots,
     leaderEpochs: epochs,
     recoveryPoint: options.clean ? logEndOffset : Math.min(options.recoveryPoint, logEndOffset),
   });
@@ -166,15 +180,6 @@ async function openSegments(
       offset: end,
       problem: 'the log ends here',
     });
-  }
-  if (segments.length > 0 && segments.at(-1)!.nextOffset < logStartOffset) {
-    // All that is left was deleted, and what followed was never synced: the log goes on at its start offset.
-    await dropSegments(
-      environment,
-      options,
-      segments.map((segment) => segment.baseOffset),
-    );
-    return [];
   }
   return segments;
 }
@@ -356,5 +361,10 @@ async function loadProducers(disk: Disk, folder: string, segments: Segment[], lo
       },
     );
   }
-  return { producers: state, snapshotOffsets: offsets.filter((offset) => offset <= logEndOffset).reverse() };
+  const kept = offsets.filter((offset) => offset <= logEndOffset).reverse();
+  return {
+    producers: state,
+    producersOffset: Math.max(from, segments.at(-1)?.nextOffset ?? 0),
+    snapshots: new ProducerSnapshots(disk, folder, kept),
+  };
 }

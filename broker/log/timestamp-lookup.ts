@@ -85,7 +85,9 @@ export async function newestRecord(
       .filter((segment) => segment.baseOffset < endOffset && segment.maxTimestampMs >= 0)
       .sort((a, b) => b.maxTimestampMs - a.maxTimestampMs || a.baseOffset - b.baseOffset);
     for (const segment of candidates) {
-      if (newest !== undefined && newest.timestampMs >= segment.maxTimestampMs) break;
+      // The best that the segment may have. Segments tie where the newest of one stands behind `endOffset`.
+      const best = { timestampMs: segment.maxTimestampMs, offset: segment.baseOffset };
+      if (newest !== undefined && !comesBefore(best, newest)) break;
       isComplete = await loadIndexes(log, segment);
       if (!isComplete) break;
       const found = await newestInSegment(log, segment, endOffset, decompressedBytesMax);
@@ -107,7 +109,9 @@ async function loadIndexes(log: SearchedLog, segment: Segment): Promise<boolean>
   }
 }
 
-function comesBefore(a: TimestampedOffset, b: TimestampedOffset): boolean {
+type Place = Pick<TimestampedOffset, 'offset' | 'timestampMs'>;
+
+function comesBefore(a: Place, b: Place): boolean {
   return a.timestampMs > b.timestampMs || (a.timestampMs === b.timestampMs && a.offset < b.offset);
 }
 

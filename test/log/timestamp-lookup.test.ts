@@ -119,6 +119,17 @@ describe('the look-up by timestamp', () => {
     );
   });
 
+  it('finds the first of the newest where two segments have equally new ones below the end', async () => {
+    const manager = await openManager();
+    const log = await createLog(manager);
+    const options = { leaderEpoch: 0, appendTimeMs: 0 };
+    log.append(await timedBatch([0, 55], 'none'), options);
+    log.roll();
+    log.append(await timedBatch([55, 0], 'none'), options);
+    log.append(await timedBatch([56], 'none'), options);
+    expect(await log.maxTimestamp(4)).toEqual({ offset: 1, timestampMs: 55, leaderEpoch: 0 });
+  });
+
   it('answers from memory what no segment file holds yet', async () => {
     const manager = await openManager();
     const log = await createLog(manager);
