@@ -272,7 +272,7 @@ export class LogManager {
     if (!clean && hasCheckpoint) firstRound = (await this.#replayJournal()) + 1;
     await eachOrThrow([...this.#logs.values()], OPEN_CONCURRENCY, async (log) => {
       await log.syncSegments();
-      await log.saveNotedDeleted();
+      await log.finishRecovery();
     });
     // From here on every record that the journal held stands in synced segments.
     await this.#saveCheckpoint({ firstRound, pinned: [] });

@@ -62,9 +62,10 @@ export class PartitionLog implements CommitParticipant {
   readonly #environment: LogEnvironment;
   readonly #tail = new LogTail();
   readonly #producers: ProducerState;
-  /** What recovery found below it, the state of producers knows. */
-  readonly #producersOffset: number;
-  #hasNotedDeleted = false;
+  /** Only during recovery: the state of producers knows all batches below it, also deleted ones. */
+  #producersOffset: number;
+  /** Only during recovery: segments and snapshots do not tell the state of producers. */
+  #producersUnsaved = false;
   readonly #leaderEpochs: LeaderEpochs;
   #segments: Segment[];
   #active: Segment;
@@ -246,7 +247,7 @@ export class PartitionLog implements CommitParticipant {
     const nextOffset = batchNextOffset(batch, 0);
     if (baseOffset < this.#active.baseOffset) this.#segments = [this.#startSegment(baseOffset)];
     this.#maybeRoll(batch.length, nextOffset, appendedAtMs);
-    if (producerId(batch, 0) >= 0) this.#producers.update(producerHeader(batch), baseOffset, nextOffset, appendedAtMs);
+    this.#noteProducer(batch, appendedAtMs);
     this.#store(withoutSlack(batch), baseOffset, nextOffset, appendedAtMs);
     this.#syncedOffset = nextOffset;
     this.#highWatermark = nextOffset;
@@ -254,15 +255,29 @@ export class PartitionLog implements CommitParticipant {
 
   /** Notes the producer of a batch in the journal that was deleted before a segment had it. Only during recovery. */
   noteDeleted(batch: Uint8Array, appendedAtMs: number): void {
-    const baseOffset = batchBaseOffset(batch, 0);
-    if (producerId(batch, 0) < 0 || baseOffset < this.#producersOffset) return;
-    this.#producers.update(producerHeader(batch), baseOffset, batchNextOffset(batch, 0), appendedAtMs);
-    this.#hasNotedDeleted = true;
+    if (batchBaseOffset(batch, 0) < this.#producersOffset) return;
+    this.#noteProducer(batch, appendedAtMs);
+    this.#producersUnsaved = true;
   }
 
-  /** Ends recovery: before the journal forgets them, those that {@link noteDeleted} noted must be durable elsewhere. */
-  async saveNotedDeleted(): Promise<void> {
-    if (!this.#hasNotedDeleted) return;
+  #noteProducer(batch: Uint8Array, appendedAtMs: number): void {
+    const baseOffset = batchBaseOffset(batch, 0);
+    const nextOffset = batchNextOffset(batch, 0);
+    if (baseOffset > this.#producersOffset) this.#forgetProducers();
+    if (producerId(batch, 0) >= 0) this.#producers.update(producerHeader(batch), baseOffset, nextOffset, appendedAtMs);
+    this.#producersOffset = nextOffset;
+  }
+
+  /** Deleted batches are unknown, as after a power loss without the journal: no state is better than one of the past (KIP-360). */
+  #forgetProducers(): void {
+    this.#producers.clear();
+    this.#producersUnsaved = true;
+  }
+
+  /** Ends recovery: before the journal forgets them, producers of deleted batches must be durable elsewhere. */
+  async finishRecovery(): Promise<void> {
+    if (this.#producersOffset < this.#logEndOffset) this.#forgetProducers();
+    if (!this.#producersUnsaved) return;
     await this.#inOrder(async () => {
       await this.#snapshots.write(this.#logEndOffset, this.#producers.encode());
       await this.#snapshots.sync();

@@ -236,7 +236,9 @@ class Simulation {
     try {
       appended = log.append(batch, { leaderEpoch: 0, appendTimeMs: this.#written });
     } catch (error) {
-      if (!isBurrowError(error)) throw error;
+      // Neither is the producer's fault here: the log has forgotten something.
+      const forgot = isBurrowError(error, 'OUT_OF_ORDER_SEQUENCE') || isBurrowError(error, 'INVALID_PRODUCER_EPOCH');
+      if (!isBurrowError(error) || forgot) throw error;
       return;
     }
     if (appended.duplicate) throw new Error(`${log.key}: a new batch was taken for a repeated one`);
@@ -377,9 +379,24 @@ class Simulation {
       this.#note(`${log.key}: ${stored.length} batches, ${dropped.length} unacknowledged ones dropped`);
       for (const batch of model.batches) batch.acknowledged = true;
       model.nextSequence -= dropped.reduce((sum, batch) => sum + batch.values.length, 0);
+      this.#verifyRepetition(log, model);
       // What is here now has been served: it must stay.
       model.logStartOffset = log.logStartOffset;
       model.nextOffset = log.logEndOffset;
+    }
+  }
+
+  /** The newest batch, sent again, is known, even if it has been deleted since. */
+  #verifyRepetition(log: PartitionLog, model: ModelLog): void {
+    const newest = model.batches.at(-1);
+    if (newest === undefined || log.failure !== undefined) return;
+    // Without the journal nothing may be left of a batch that was deleted before a power loss.
+    if (this.#weather.flush !== 'always' && newest.baseOffset < log.logStartOffset) return;
+    const baseSequence = model.nextSequence - newest.values.length;
+    const batch = testBatch(newest.values, { producerId: 1, producerEpoch: 0, baseSequence });
+    const { duplicate, baseOffset } = log.append(batch, { leaderEpoch: 0, appendTimeMs: this.#written });
+    if (!duplicate || baseOffset !== newest.baseOffset) {
+      throw new Error(`${log.key}: the batch at ${newest.baseOffset}, sent again, was stored at ${baseOffset}`);
     }
   }
 
