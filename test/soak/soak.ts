@@ -100,6 +100,8 @@ const { values, positionals } = parseArgs({
 const range = { seeds: count('seeds', values.seeds, 2000), first: count('first', values.first, 1) };
 // `npm run sim` has engine as its default before what else is given.
 const name = positionals.at(-1);
+// Before it runs: the commit may be another afterwards.
+const { commit, cores, node, fileSystem } = machineFacts(ROOT);
 let facts: Facts;
 switch (name) {
   case 'crash':
@@ -115,7 +117,6 @@ switch (name) {
     process.stderr.write(USAGE);
     process.exit(2);
 }
-const { commit, cores, node, fileSystem } = machineFacts(ROOT);
 const date = new Date().toISOString().slice(0, 10);
 const line = `${JSON.stringify({ soak: name, date, commit, cores, node, fileSystem, ...facts })}\n`;
 process.stdout.write(line);
