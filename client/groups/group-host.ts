@@ -54,6 +54,8 @@ export interface OffsetToCommit extends TopicPartition {
 export interface CommittedOffset extends TopicPartition {
   /** Undefined if nothing is committed. */
   readonly offset: number | undefined;
+  /** Of the last consumed record's batch, if it was told. */
+  readonly leaderEpoch: number | undefined;
   readonly metadata: string;
 }
 
@@ -71,6 +73,7 @@ export interface GroupHost {
     member: MemberIdentity,
     protocolName: string,
     assignments: ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>,
+    rebalanceTimeoutMs: number,
   ): Promise<Uint8Array>;
   heartbeat(nodeId: number, member: MemberIdentity): Promise<void>;
   leave(nodeId: number, member: MemberIdentity, reason: string): Promise<void>;
