@@ -11,7 +11,7 @@ import type { Topics } from '../partitions/topics.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { Random } from '../ports/random.ts';
-import { failedJoin } from './classic-group-state.ts';
+import { failedJoin } from './group-errors.ts';
 import { checkedJoin, checkGroupId, GroupBudget } from './group-limits.ts';
 import type {
   CommitOffsetsRequest,
