@@ -1,10 +1,29 @@
 /** What producers and consumers ask of the cluster, as requests to the right node. */
+
+import { BurrowError } from '../src/errors/burrow-error.ts';
 import type { Backoff } from './backoff.ts';
 import type { ClientClock } from './clock.ts';
 import type { Cluster } from './cluster.ts';
 import type { ConsumerHost } from './consumer/consumer.ts';
 import type { FetchCall, FetchLimits, FetchTarget, Isolation } from './consumer/fetcher.ts';
 import type { StartPoint } from './consumer/partition-cursor.ts';
+import type {
+  CommittedOffset,
+  GroupHost,
+  JoinAnswer,
+  JoinRequest,
+  MemberIdentity,
+  OffsetToCommit,
+} from './groups/group-host.ts';
+import {
+  commitOffsetsRequest,
+  fetchOffsetsRequest,
+  findCoordinatorRequest,
+  heartbeatRequest,
+  joinGroupRequest,
+  leaveGroupRequest,
+  syncGroupRequest,
+} from './groups/group-requests.ts';
 import type { TopicMetadata } from './metadata.ts';
 import type { ProducerIdentity } from './producer/idempotence-state.ts';
 import type { ProducerHost } from './producer/producer.ts';
@@ -16,8 +35,10 @@ import {
   initProducerIdRequest,
   LATEST_TIMESTAMP,
   listOffsetRequest,
+  metadataRequest,
   produceRequest,
 } from './requests.ts';
+import type { TopicPartition } from './topic-partition.ts';
 
 const ACKS_TIMEOUT_SLACK_MS = 5000;
 
@@ -119,6 +140,69 @@ export class ConsumerTransport extends Transport implements ConsumerHost {
 
   #leaderEpoch(topic: string, partition: number): number {
     return this.cluster.metadata.partition(topic, partition)?.leaderEpoch ?? -1;
+  }
+}
+
+/** The coordinator may take this much longer than the members' own limit, before the connection is taken for dead. */
+const REBALANCE_SLACK_MS = 5000;
+
+export class GroupTransport extends Transport implements GroupHost {
+  async findCoordinator(groupId: string): Promise<number> {
+    const nodeId = await findCoordinatorRequest(this.cluster.any(), groupId, this.requestTimeoutMs);
+    // Its address must be known to reach it.
+    if (this.cluster.metadata.broker(nodeId) === undefined) await this.partitionCounts([]);
+    return nodeId;
+  }
+
+  join(nodeId: number, request: JoinRequest): Promise<JoinAnswer> {
+    const timeoutMs = Math.max(this.requestTimeoutMs, request.rebalanceTimeoutMs + REBALANCE_SLACK_MS);
+    return joinGroupRequest(this.cluster.node(nodeId), request, timeoutMs);
+  }
+
+  sync(
+    nodeId: number,
+    member: MemberIdentity,
+    protocolName: string,
+    assignments: ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>,
+    rebalanceTimeoutMs: number,
+  ): Promise<Uint8Array> {
+    const timeoutMs = Math.max(this.requestTimeoutMs, rebalanceTimeoutMs + REBALANCE_SLACK_MS);
+    return syncGroupRequest(this.cluster.node(nodeId), member, protocolName, assignments, timeoutMs);
+  }
+
+  heartbeat(nodeId: number, member: MemberIdentity): Promise<void> {
+    return heartbeatRequest(this.cluster.node(nodeId), member, this.requestTimeoutMs);
+  }
+
+  leave(nodeId: number, member: MemberIdentity, reason: string): Promise<void> {
+    return leaveGroupRequest(this.cluster.node(nodeId), member, reason, this.requestTimeoutMs);
+  }
+
+  commitOffsets(
+    nodeId: number,
+    member: MemberIdentity,
+    offsets: readonly OffsetToCommit[],
+  ): Promise<ReadonlyArray<BurrowError | undefined>> {
+    return commitOffsetsRequest(this.cluster.node(nodeId), member, offsets, this.requestTimeoutMs);
+  }
+
+  fetchOffsets(
+    nodeId: number,
+    groupId: string,
+    partitions: readonly TopicPartition[],
+  ): Promise<readonly CommittedOffset[]> {
+    return fetchOffsetsRequest(this.cluster.node(nodeId), groupId, partitions, this.requestTimeoutMs);
+  }
+
+  async partitionCounts(topics: readonly string[] | undefined): Promise<ReadonlyMap<string, number>> {
+    const metadata = await metadataRequest(this.cluster.any(), { topics, autoCreate: false }, this.requestTimeoutMs);
+    this.cluster.metadata.learn(metadata);
+    const counts = new Map<string, number>();
+    for (const [name, topic] of metadata.topics) {
+      if (topic instanceof BurrowError || (topics === undefined && topic.internal)) continue;
+      counts.set(name, topic.partitions.length);
+    }
+    return counts;
   }
 }
 

@@ -205,7 +205,7 @@ export async function partitionStatusRequest(
 }
 
 /** The entry, if it is there and tells of success; throws its error otherwise. */
-function succeeded<T extends { readonly errorNumber: number; readonly message: string | null }>(
+export function succeeded<T extends { readonly errorNumber: number; readonly message: string | null }>(
   entry: T | undefined,
 ): T {
   if (entry === undefined) throw new BurrowError('INTERNAL_ERROR', 'The broker’s answer lacks what was asked for.');
@@ -220,7 +220,7 @@ interface OfPartition {
 }
 
 /** Answers in the order of what was asked; brokers keep it, but the protocol does not promise that. */
-function inOrder<A extends OfPartition, T>(
+export function inOrder<A extends OfPartition, T>(
   asked: readonly OfPartition[],
   answers: readonly A[],
   convert: (answer: A) => T,

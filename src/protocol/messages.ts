@@ -24,13 +24,21 @@ export const ENTRIES_MAX = 100_000;
 const NAME_MAX = 255;
 const TEXT_MAX = 4096;
 const BINARY_MAX = 0x7fff_ffff;
+const MEMBER_BYTES_MAX = 8 * 1024 * 1024;
 
 const name = string(NAME_MAX);
 const text = string(TEXT_MAX);
 const message = nullable(string(65_536));
+/** Brokers refuse what is longer than their `offset-metadata-bytes-max`, per entry; this bounds the frame only. */
+const offsetMetadata = string(65_536);
 const errorNumber = int16;
 const entries = <T>(schema: Schema<T>): Schema<readonly T[]> => list(schema, ENTRIES_MAX);
 const result = { errorNumber, message };
+/** Of a group's member: subscriptions and assignments, which brokers do not look into. */
+const memberBytes = binary(MEMBER_BYTES_MAX);
+/** Who asks something of a group, as of which generation. */
+const member = { groupId: name, generationId: int32, memberId: name, groupInstanceId: nullable(name) };
+const groupPartition = struct({ topic: name, partition: int32 });
 
 /** Isolation of reads: 0 up to the high watermark, 1 up to the last stable offset. */
 const isolation = int8;
@@ -225,6 +233,112 @@ export const MESSAGES = {
   ),
   /** Makes a waiting fetch answer at once with what there is. Has no answer of its own. */
   cancelFetch: define(14, struct({ correlationId: uint32 }), struct({})),
+
+  // 20–31: consumer groups
+  findCoordinator: define(20, struct({ groupId: name }), struct({ nodeId: int32 })),
+  joinGroup: define(
+    21,
+    struct({
+      groupId: name,
+      memberId: name,
+      groupInstanceId: nullable(name),
+      protocolType: name,
+      protocols: entries(struct({ name, metadata: memberBytes })),
+      sessionTimeoutMs: int32,
+      rebalanceTimeoutMs: int32,
+      reason: nullable(text),
+    }),
+    struct({
+      ...result,
+      memberId: name,
+      generationId: int32,
+      protocolType: nullable(name),
+      protocolName: nullable(name),
+      leader: name,
+      skipAssignment: bool,
+      members: entries(struct({ memberId: name, groupInstanceId: nullable(name), metadata: memberBytes })),
+    }),
+  ),
+  syncGroup: define(
+    22,
+    struct({
+      ...member,
+      protocolType: nullable(name),
+      protocolName: nullable(name),
+      assignments: entries(struct({ memberId: name, assignment: memberBytes })),
+    }),
+    struct({ protocolType: name, protocolName: name, assignment: memberBytes }),
+  ),
+  heartbeat: define(23, struct({ ...member }), struct({})),
+  leaveGroup: define(
+    24,
+    struct({
+      groupId: name,
+      members: entries(struct({ memberId: name, groupInstanceId: nullable(name), reason: nullable(text) })),
+    }),
+    struct({ members: entries(struct({ memberId: name, groupInstanceId: nullable(name), ...result })) }),
+  ),
+  commitOffsets: define(
+    25,
+    struct({
+      ...member,
+      offsets: entries(
+        struct({ topic: name, partition: int32, offset: int53, leaderEpoch: int32, metadata: offsetMetadata }),
+      ),
+    }),
+    struct({ partitions: entries(struct({ topic: name, partition: int32, ...result })) }),
+  ),
+  fetchOffsets: define(
+    26,
+    struct({ groupId: name, partitions: nullable(entries(groupPartition)) }),
+    struct({
+      partitions: entries(
+        struct({ topic: name, partition: int32, offset: int53, leaderEpoch: int32, metadata: offsetMetadata }),
+      ),
+    }),
+  ),
+  deleteOffsets: define(
+    27,
+    struct({ groupId: name, partitions: entries(groupPartition) }),
+    struct({ partitions: entries(struct({ topic: name, partition: int32, ...result })) }),
+  ),
+  listGroups: define(
+    28,
+    struct({}),
+    struct({ groups: entries(struct({ groupId: name, protocolType: name, state: name })) }),
+  ),
+  describeGroups: define(
+    29,
+    struct({ groupIds: entries(name) }),
+    struct({
+      groups: entries(
+        struct({
+          groupId: name,
+          ...result,
+          state: name,
+          protocolType: name,
+          protocolName: name,
+          generationId: int32,
+          leader: nullable(name),
+          members: entries(
+            struct({
+              memberId: name,
+              groupInstanceId: nullable(name),
+              clientId: name,
+              clientHost: name,
+              metadata: memberBytes,
+              assignment: memberBytes,
+            }),
+          ),
+        }),
+      ),
+    }),
+  ),
+  deleteGroups: define(
+    30,
+    struct({ groupIds: entries(name) }),
+    struct({ groups: entries(struct({ groupId: name, ...result })) }),
+  ),
 } as const;
 
 export type MessageName = keyof typeof MESSAGES;

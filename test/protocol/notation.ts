@@ -88,8 +88,8 @@ function within(value: number, [min, max]: readonly [number, number]): number {
 export function arbitraryOf(type: WireType): fc.Arbitrary<unknown> {
   switch (type.kind) {
     case 'scalar':
-      // Records are handed over in pieces; other binaries, which are short, whole.
-      return scalarArbitrary(type.name, type.max, type.max > 0xffff);
+      // Records are handed over in pieces; other binaries whole.
+      return scalarArbitrary(type.name, type.max, type.max === 0x7fff_ffff);
     case 'nullable':
       return fc.option(arbitraryOf(type.of), { nil: null });
     case 'list':

@@ -25,7 +25,8 @@ import type { PendingFetch } from '../../partitions/broker-service.ts';
 import type { Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { FetchBudget } from './fetch-budget.ts';
-import { beginFetch, fetchResponse, type HandlerContext, handle, type SimpleMessage } from './handlers.ts';
+import type { HandlerContext, SimpleMessage } from './handler.ts';
+import { beginFetch, fetchResponse, handle } from './handlers.ts';
 import { Liveness } from './liveness.ts';
 import { Outgoing } from './outgoing.ts';
 
@@ -47,7 +48,7 @@ const CLOSE_REASON_BYTES_MAX = 123;
 /** Room for the heads of the first frame and for a ping before it. */
 const FIRST_FRAME_SLACK_BYTES = 64;
 
-export interface ConnectionContext extends HandlerContext {
+export interface ConnectionContext extends Omit<HandlerContext, 'peer'> {
   readonly logger: Logger;
   readonly software: string;
   readonly batchBytesMax: number;
@@ -72,13 +73,16 @@ export class NativeConnection {
   readonly #liveness: Liveness;
   readonly #outgoing: Outgoing;
   #phase: Phase = 'greeting';
-  #clientId: string | undefined;
+  /** Once the peer has said hello. */
+  #handlerContext: HandlerContext | undefined;
   /** Arrived but not started: one read of the socket may bring more than there is room for. */
   readonly #backlog: Buffer[] = [];
   /** Administrative requests that wait for the one that runs. */
   readonly #serial: Array<() => void> = [];
   #serialRunning: boolean = false;
   readonly #waitingFetches = new Map<number, PendingFetch>();
+  /** Of joinGroup and syncGroup that wait for other members: answers SHUTTING_DOWN instead. */
+  readonly #waitingJoins = new Set<() => void>();
   #inFlightRequests = 0;
   #inFlightBytes = 0;
   #serving: boolean = false;
@@ -153,6 +157,7 @@ export class NativeConnection {
     this.#phase = 'leaving';
     this.#send(encodeGoingAway());
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
+    for (const giveUp of [...this.#waitingJoins]) giveUp();
     this.#serve();
   }
 
@@ -236,7 +241,7 @@ export class NativeConnection {
     if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
     const { protocolVersionMin, protocolVersionMax, clientId } = decodeRequest('hello', frame.body);
     checkClientId(clientId);
-    this.#clientId = clientId;
+    this.#handlerContext = { ...this.#context, peer: { clientId, host: this.#socket.remoteAddress ?? '' } };
     if (protocolVersionMin > PROTOCOL_VERSION_MAX || protocolVersionMax < PROTOCOL_VERSION_MIN) {
       throw new BurrowError(
         'UNSUPPORTED_VERSION',
@@ -302,7 +307,14 @@ export class NativeConnection {
         return;
       }
       case 'listOffsets':
+      case 'heartbeat':
+      case 'leaveGroup':
+      case 'commitOffsets':
         this.#answer(name, decodeRequest(name, body), correlationId, done);
+        return;
+      case 'joinGroup':
+      case 'syncGroup':
+        this.#startJoin(name, decodeRequest(name, body), correlationId, done);
         return;
       default: {
         const request = decodeRequest(name, body);
@@ -330,13 +342,39 @@ export class NativeConnection {
     correlationId: number | undefined,
     done: () => void,
   ): void {
-    handle(name, this.#context, request)
+    handle(name, this.#handlerContext!, request)
       .then((response) => correlationId !== undefined && encodeResponse(name, correlationId, response))
       .catch((error: unknown) => correlationId !== undefined && this.#encodeError(correlationId, error))
       .then((frame) => {
         if (frame !== false) this.#send(frame);
         done();
       })
+      .catch((error: unknown) => this.#log('answering failed', toBurrowError(error)));
+  }
+
+  /** Waits for the other members of the group, for as long as a rebalance takes. */
+  #startJoin<N extends 'joinGroup' | 'syncGroup'>(
+    name: N,
+    request: RequestOf<N>,
+    correlationId: number,
+    done: () => void,
+  ): void {
+    const { inFlightJoinsMax } = this.#context.limits;
+    if (this.#waitingJoins.size >= inFlightJoinsMax) {
+      throw new BurrowError('IN_FLIGHT_LIMIT', `A connection may have ${inFlightJoinsMax} joins waiting.`);
+    }
+    const answer = (frame: Uint8Array): void => {
+      // Already given up, or the connection is gone: the member is left to its session timeout.
+      if (!this.#waitingJoins.delete(giveUp)) return;
+      this.#send(frame);
+      done();
+    };
+    const giveUp = (): void => answer(this.#encodeError(correlationId, new BurrowError('SHUTTING_DOWN')));
+    this.#waitingJoins.add(giveUp);
+    handle(name, this.#handlerContext!, request)
+      .then((response) => encodeResponse(name, correlationId, response))
+      .catch((error: unknown) => this.#encodeError(correlationId, error))
+      .then(answer)
       .catch((error: unknown) => this.#log('answering failed', toBurrowError(error)));
   }
 
@@ -408,6 +446,7 @@ export class NativeConnection {
     this.#backlog.length = 0;
     this.#serial.length = 0;
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
+    this.#waitingJoins.clear();
   }
 
   /** A peer that does not answer the close frame is not waited for. */
@@ -431,7 +470,7 @@ export class NativeConnection {
 
   #log(text: string, error: BurrowError): void {
     const { remoteAddress: peer } = this.#socket;
-    const fields = { peer, clientId: this.#clientId, code: error.code, reason: error.message };
+    const fields = { peer, clientId: this.#handlerContext?.peer.clientId, code: error.code, reason: error.message };
     if (error.code === 'INTERNAL_ERROR') this.#context.logger.error({ ...fields, err: error.cause ?? error }, text);
     else this.#context.logger.warn(fields, text);
   }

@@ -4,42 +4,15 @@
  */
 import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts';
 import { errorRow } from '../../../src/errors/table.ts';
-import type { MessageName, RequestOf, ResponseOf } from '../../../src/protocol/messages.ts';
+import type { RequestOf, ResponseOf } from '../../../src/protocol/messages.ts';
 import type { BrokerService, FetchRequest, PendingFetch } from '../../partitions/broker-service.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
-import type { NativeLimits } from './native-limits.ts';
-
-export interface HandlerContext {
-  readonly service: BrokerService;
-  readonly clock: Clock;
-  readonly limits: NativeLimits;
-}
-
-/** Messages that are answered by a function of the request alone; hello, fetch and cancelFetch need the connection. */
-export type SimpleMessage = Exclude<MessageName, 'hello' | 'fetch' | 'cancelFetch'>;
-
-type Handler<N extends SimpleMessage> = (
-  context: HandlerContext,
-  request: RequestOf<N>,
-) => ResponseOf<N> | Promise<ResponseOf<N>>;
-
-const SUCCESS = { errorNumber: 0, message: null } as const;
-
-function failure(error: unknown): { errorNumber: number; message: string } {
-  const typed = toBurrowError(error);
-  return { errorNumber: typed.number, message: typed.message };
-}
-
-/** Runs one entry of a request; a failure becomes its answer. */
-async function entry<T>(work: () => Promise<T> | T, failed: Omit<T, 'errorNumber' | 'message'>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    return { ...failed, ...failure(error) } as T;
-  }
-}
+import { groupHandlers } from './group-handlers.ts';
+import { entry, failure, type Handler, type HandlerContext, type SimpleMessage, SUCCESS, unique } from './handler.ts';
 
 const handlers: { readonly [N in SimpleMessage]: Handler<N> } = {
+  ...groupHandlers,
+
   async metadata({ service }, { topics, autoCreate }) {
     const described: Array<ResponseOf<'metadata'>['topics'][number]> = [];
     for (const name of topics === null ? service.topicNames() : new Set(topics))
@@ -188,7 +161,7 @@ export async function handle<N extends SimpleMessage>(
 
 /** Begins a fetch of at most `bytesMax`, whatever the request says; it may wait for data. */
 export function beginFetch(
-  { service, limits }: HandlerContext,
+  { service, limits }: Pick<HandlerContext, 'service' | 'limits'>,
   request: RequestOf<'fetch'>,
   bytesMax: number,
 ): PendingFetch {
@@ -246,11 +219,6 @@ async function withinTime(clock: Clock, timeoutMs: number, work: Promise<unknown
   });
   await Promise.race([work, timeout]);
   timer?.cancel();
-}
-
-/** A name asked for a thousand times is answered once: answers can be thousands of times as large as what asks for them. */
-function unique(names: readonly string[]): string[] {
-  return [...new Set(names)];
 }
 
 async function describeTopic(

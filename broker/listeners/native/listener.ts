@@ -11,6 +11,7 @@ import { WebSocketServer } from 'ws';
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
 import type { ErrorName } from '../../../src/errors/table.ts';
 import { SUBPROTOCOL } from '../../../src/protocol/version.ts';
+import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
@@ -20,6 +21,8 @@ import { normalizeRules, refuseUpgrade } from './upgrade-check.ts';
 
 export interface NativeListenerOptions {
   readonly service: BrokerService;
+  /** Without it, requests about groups are answered NOT_IMPLEMENTED. */
+  readonly groups?: GroupService;
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
@@ -86,10 +89,10 @@ class Listener implements NativeListener {
 
   constructor(options: NativeListenerOptions) {
     const limits = { ...NATIVE_LIMITS, ...options.limits };
-    const { service, clock, logger, software, batchBytesMax, host } = options;
+    const { service, groups, clock, logger, software, batchBytesMax, host } = options;
     this.#options = options;
     this.#limits = limits;
-    this.#context = { service, limits, clock, logger, software, batchBytesMax };
+    this.#context = { service, groups, limits, clock, logger, software, batchBytesMax };
     const { allowedOrigins = [], allowedHosts = [] } = options;
     this.#rules = normalizeRules({ allowedOrigins, allowedHosts, boundHost: host });
     const shortestMs = Math.min(limits.handshakeTimeoutMs, limits.idleTimeoutMs, limits.writeStallTimeoutMs);

@@ -18,6 +18,8 @@ export interface NativeLimits {
   readonly inFlightBytesMax: number;
   /** Fetches among them; beyond it they are refused, so that long polls never keep other requests from being read. */
   readonly inFlightFetchesMax: number;
+  /** Joins and syncs of groups among them; beyond it they are refused, so that they never keep heartbeats from being read. */
+  readonly inFlightJoinsMax: number;
   /** Answers that the peer has not taken; beyond it its requests wait. Also what all its fetches together may ask for. */
   readonly writeBufferedBytesMax: number;
   /** A peer that takes nothing for this long is cut off. */
@@ -36,6 +38,7 @@ export const NATIVE_LIMITS: NativeLimits = {
   inFlightRequestsMax: 1_000,
   inFlightBytesMax: 32 * 1024 * 1024,
   inFlightFetchesMax: 200,
+  inFlightJoinsMax: 400,
   writeBufferedBytesMax: 8 * 1024 * 1024,
   writeStallTimeoutMs: 60_000,
   fetchWaitMsMax: 300_000,

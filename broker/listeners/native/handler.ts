@@ -1,0 +1,52 @@
+/** What the handlers of native requests have in common: what they are given, and how failures become answers. */
+import { toBurrowError } from '../../../src/errors/burrow-error.ts';
+import type { MessageName, RequestOf, ResponseOf } from '../../../src/protocol/messages.ts';
+import type { GroupService } from '../../groups/group-service.ts';
+import type { BrokerService } from '../../partitions/broker-service.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { NativeLimits } from './native-limits.ts';
+
+export interface HandlerContext {
+  readonly service: BrokerService;
+  /** Undefined: this broker keeps no groups. */
+  readonly groups: GroupService | undefined;
+  readonly clock: Clock;
+  readonly limits: NativeLimits;
+  /** Who asks. */
+  readonly peer: Peer;
+}
+
+export interface Peer {
+  readonly clientId: string;
+  /** Its address. */
+  readonly host: string;
+}
+
+/** Messages that are answered by a function of the request alone; hello, fetch and cancelFetch need the connection. */
+export type SimpleMessage = Exclude<MessageName, 'hello' | 'fetch' | 'cancelFetch'>;
+
+export type Handler<N extends SimpleMessage> = (
+  context: HandlerContext,
+  request: RequestOf<N>,
+) => ResponseOf<N> | Promise<ResponseOf<N>>;
+
+export const SUCCESS = { errorNumber: 0, message: null } as const;
+
+export function failure(error: unknown): { errorNumber: number; message: string } {
+  const typed = toBurrowError(error);
+  return { errorNumber: typed.number, message: typed.message };
+}
+
+/** Runs one entry of a request; a failure becomes its answer. */
+export async function entry<T>(work: () => Promise<T> | T, failed: Omit<T, 'errorNumber' | 'message'>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    return { ...failed, ...failure(error) } as T;
+  }
+}
+
+/** A name asked for a thousand times is answered once: answers can be thousands of times as large as what asks for them. */
+export function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
+}
