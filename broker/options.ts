@@ -166,7 +166,7 @@ const OPTIONS = {
   'unwritten-bytes-max': {
     group: 'Durability',
     type: 'bytes',
-    default: 64 * MIB,
+    default: 32 * MIB,
     min: MIB,
     max: 16 * GIB,
     sentence: 'Produced bytes that may wait for the disk; producers beyond it wait.',
