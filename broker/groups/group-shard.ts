@@ -166,6 +166,11 @@ export class GroupShard {
     this.#end(new BurrowError('NOT_COORDINATOR', 'The broker is shutting down.'));
   }
 
+  /** Resolves when the outcome of everything that was taken is known. */
+  settled(): Promise<void> {
+    return this.#options.log.settled();
+  }
+
   #end(reason: BurrowError): void {
     if (this.#status.kind === 'over') return;
     this.#status = { kind: 'over', reason };
@@ -416,6 +421,7 @@ export class GroupShard {
       if (group.writing > 0) continue;
       await this.#deleteAll(group, expiredOffsets(group, beforeMs));
       const { state, offsets } = group;
+      if (this.#groups.get(state.groupId) !== group) continue;
       if (state.isDeserted && offsets.size === 0 && group.writing === 0) {
         await this.#bury(group);
       }
