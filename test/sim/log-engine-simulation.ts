@@ -406,7 +406,7 @@ class Simulation {
 }
 
 /** A disk that says "synced" of the journal and does nothing: what acknowledging before the sync amounts to. */
-function withoutJournalSyncs(disk: MemoryDisk): Disk {
+export function withoutJournalSyncs(disk: MemoryDisk): Disk {
   return new Proxy<Disk>(disk, {
     get(target, name) {
       const member = Reflect.get(target, name, target) as unknown;
