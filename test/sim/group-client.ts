@@ -7,6 +7,7 @@ import type { GroupLedger } from './group-ledger.ts';
 
 export const TOPIC = 'orders';
 export const PARTITIONS = 5;
+export const SESSION_TIMEOUT_MS = 8_000;
 
 export interface ClientWorld {
   readonly random: SeededRandom;
@@ -105,7 +106,7 @@ export class GroupClient {
       groupInstanceId: this.#instanceId,
       clientId: this.name,
       requiresKnownMemberId: this.#twoStep,
-      sessionTimeoutMs: 8_000,
+      sessionTimeoutMs: SESSION_TIMEOUT_MS,
       rebalanceTimeoutMs: 12_000,
     });
     this.#follow(this.#world.groups.join(request), (outcome) => {
