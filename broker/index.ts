@@ -120,7 +120,15 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
   const producerIds = new ProducerIdAllocator(coordinator);
   const service = new NodeService({ clusterId, settings, topics, waiting, diskSpace, producerIds, clock });
   parts.add('services', () => service.close());
-  groups = new Groups({ topics, diskSpace, clock, random, logger, settings });
+  groups = new Groups({
+    topics,
+    diskSpace,
+    clock,
+    random,
+    logger,
+    settings,
+    batchBytesCeiling: batchBytesCeiling(settings),
+  });
   parts.add('groups', () => groups?.close());
 
   const { ports, addresses } = await startListeners(settings, service, groups, logger, parts);

@@ -1,12 +1,23 @@
 /**
- * The members of one group and what follows from them: which protocols all share, who leads, who is waited for. Decides
- * nothing about rebalances; that is classic-group-state.ts.
+ * The members of one group and what follows from them: which protocols all share, who leads, who is waited for, what they
+ * subscribe to. Decides nothing about rebalances; that is classic-group-state.ts.
  */
-
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
-import type { GroupProtocol, JoinGroupOutcome, JoinGroupRequest, SyncGroupOutcome } from './group-service.ts';
+import { decodeSubscription } from '../../src/groups/consumer-protocol.ts';
+import { fencedInstance, unknownMember } from './group-errors.ts';
+import type { StoredMember } from './group-records.ts';
+import type {
+  GroupDescription,
+  GroupProtocol,
+  JoinGroupOutcome,
+  JoinGroupRequest,
+  MemberIdentity,
+  SyncGroupOutcome,
+} from './group-service.ts';
 
-const NO_BYTES = new Uint8Array(0);
+export const NO_BYTES = new Uint8Array(0);
+/** About what a member takes in memory besides what it sends. */
+const MEMBER_BYTES = 1000;
 
 export type AnswerJoin = (outcome: JoinGroupOutcome) => void;
 export type AnswerSync = (outcome: SyncGroupOutcome | BurrowError) => void;
@@ -21,38 +32,24 @@ export interface GroupMember {
   sessionTimeoutMs: number;
   rebalanceTimeoutMs: number;
   assignment: Uint8Array;
-  /** Set while it waits for the end of the rebalance. Set by {@link GroupMembers} only, which counts them. */
-  answerJoin: AnswerJoin | undefined;
+  /** Set while it waits for the end of the rebalance, by {@link GroupMembers.setAnswerJoin}, which counts. */
+  readonly answerJoin: AnswerJoin | undefined;
   /** Set while it waits for its assignment. */
   answerSync: AnswerSync | undefined;
-  /** Until its first join is answered it knows no member id, and cannot send heartbeats. */
+  /** Until its first join is answered: it may not even know its member id, and nobody expects heartbeats. */
   isNew: boolean;
   /** When it is given up, by monotonic time, unless it is heard of. Moved by every sign of life. */
   sessionDueMs: number;
 }
 
-export function newMember(memberId: string, request: JoinGroupRequest): GroupMember {
-  return {
-    memberId,
-    groupInstanceId: request.groupInstanceId,
-    clientId: request.clientId,
-    clientHost: request.clientHost,
-    protocols: request.protocols,
-    sessionTimeoutMs: request.sessionTimeoutMs,
-    rebalanceTimeoutMs: request.rebalanceTimeoutMs,
-    assignment: NO_BYTES,
-    answerJoin: undefined,
-    answerSync: undefined,
-    isNew: false,
-    sessionDueMs: Number.POSITIVE_INFINITY,
-  };
-}
-
 export class GroupMembers {
+  readonly #groupId: string;
   /** In the order in which they came. */
   readonly #members = new Map<string, GroupMember>();
   /** Member ids of static members, by instance id (KIP-345). */
   readonly #instances = new Map<string, string>();
+  /** Ids given to new members that have not come back with them yet (KIP-394), and when they are given up. */
+  readonly pending = new Map<string, number>();
   /** How many members support a protocol. */
   readonly #supporters = new Map<string, number>();
   #awaitingJoin = 0;
@@ -60,17 +57,25 @@ export class GroupMembers {
   /** Member id; the first to join, until it leaves. */
   #leader: string | undefined;
 
+  constructor(groupId: string) {
+    this.#groupId = groupId;
+  }
+
   get size(): number {
     return this.#members.size;
   }
 
-  /** What the protocols of all members take, as they sent them. */
-  get protocolBytes(): number {
-    return this.#protocolBytes;
+  /** About what they take in memory, assignments aside. */
+  get bytes(): number {
+    return (this.#members.size + this.pending.size) * MEMBER_BYTES + this.#protocolBytes;
   }
 
   get awaitingJoin(): number {
     return this.#awaitingJoin;
+  }
+
+  get allHaveJoined(): boolean {
+    return this.#awaitingJoin === this.#members.size && this.pending.size === 0;
   }
 
   get leader(): string | undefined {
@@ -81,16 +86,51 @@ export class GroupMembers {
     return this.#members.get(memberId);
   }
 
+  /** @throws BurrowError UNKNOWN_MEMBER, FENCED_INSTANCE if another member has taken over the instance id */
+  find({ memberId, groupInstanceId }: Pick<MemberIdentity, 'memberId' | 'groupInstanceId'>): GroupMember {
+    const current = groupInstanceId === undefined ? memberId : this.#instances.get(groupInstanceId);
+    if (groupInstanceId !== undefined && current !== undefined && current !== memberId) {
+      throw fencedInstance(this.#groupId, groupInstanceId);
+    }
+    const member = current === undefined ? undefined : this.#members.get(current);
+    if (member === undefined) throw unknownMember(this.#groupId, memberId);
+    return member;
+  }
+
   /** The member id that a group instance has. */
   instance(groupInstanceId: string): string | undefined {
     return this.#instances.get(groupInstanceId);
   }
 
-  all(): IterableIterator<GroupMember> {
+  [Symbol.iterator](): IterableIterator<GroupMember> {
     return this.#members.values();
   }
 
-  add(member: GroupMember): void {
+  addNew(memberId: string, request: JoinGroupRequest, answerJoin: AnswerJoin, sessionDueMs: number): void {
+    const { groupInstanceId, clientId, clientHost, protocols, sessionTimeoutMs, rebalanceTimeoutMs } = request;
+    this.#add({
+      memberId,
+      groupInstanceId,
+      clientId,
+      clientHost,
+      protocols,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      assignment: NO_BYTES,
+      answerJoin,
+      answerSync: undefined,
+      isNew: true,
+      sessionDueMs,
+    });
+  }
+
+  addStored(member: StoredMember, protocolName: string, sessionDueMs: number): void {
+    const { subscription, ...rest } = member;
+    const protocols = [{ name: protocolName, metadata: subscription }];
+    this.#add({ ...rest, protocols, answerJoin: undefined, answerSync: undefined, isNew: false, sessionDueMs });
+  }
+
+  #add(member: GroupMember): void {
     this.#members.set(member.memberId, member);
     if (member.groupInstanceId !== undefined) this.#instances.set(member.groupInstanceId, member.memberId);
     this.#leader ??= member.memberId;
@@ -109,18 +149,13 @@ export class GroupMembers {
   }
 
   /** Gives a static member a new member id; all else stays, also its lead. */
-  rename(oldMemberId: string, newMemberId: string): GroupMember {
-    const leads = this.#leader === oldMemberId;
-    const old = this.#members.get(oldMemberId)!;
-    this.remove(oldMemberId);
-    const member: GroupMember = { ...old, memberId: newMemberId, answerJoin: undefined, answerSync: undefined };
-    this.add(member);
-    if (leads) this.#leader = newMemberId;
+  rename(old: GroupMember, memberId: string): GroupMember {
+    const leads = this.#leader === old.memberId;
+    this.remove(old.memberId);
+    const member: GroupMember = { ...old, memberId, answerJoin: undefined, answerSync: undefined };
+    this.#add(member);
+    if (leads) this.#leader = memberId;
     return member;
-  }
-
-  restoreLeader(memberId: string | undefined): void {
-    if (memberId !== undefined && this.#members.has(memberId)) this.#leader = memberId;
   }
 
   /** Takes what a join says anew. */
@@ -135,13 +170,16 @@ export class GroupMembers {
   setAnswerJoin(member: GroupMember, answerJoin: AnswerJoin | undefined): void {
     if (member.answerJoin !== undefined) this.#awaitingJoin--;
     if (answerJoin !== undefined) this.#awaitingJoin++;
-    member.answerJoin = answerJoin;
+    (member as { answerJoin: AnswerJoin | undefined }).answerJoin = answerJoin;
+  }
+
+  lead(memberId: string): void {
+    if (this.#members.has(memberId)) this.#leader = memberId;
   }
 
   /** Sees to it that the leader is one who has joined. False if nobody has. */
   electJoinedLeader(): boolean {
-    const leader = this.#leader === undefined ? undefined : this.#members.get(this.#leader);
-    if (leader?.answerJoin !== undefined) return true;
+    if (this.#leader !== undefined && this.#members.get(this.#leader)?.answerJoin !== undefined) return true;
     for (const member of this.#members.values()) {
       if (member.answerJoin === undefined) continue;
       this.#leader = member.memberId;
@@ -156,6 +194,8 @@ export class GroupMembers {
     return timeoutMs;
   }
 
+  // Protocols
+
   /** Whether one of the protocols is supported by all members. */
   shareOneOf(protocols: readonly GroupProtocol[]): boolean {
     return this.size === 0 || protocols.some(({ name }) => this.#isShared(name));
@@ -169,10 +209,56 @@ export class GroupMembers {
       if (vote !== undefined) votes.set(vote, (votes.get(vote) ?? 0) + 1);
     }
     let selected: string | undefined;
+    let most = 0;
     for (const [name, count] of votes) {
-      if (selected === undefined || count > votes.get(selected)!) selected = name;
+      if (count <= most) continue;
+      selected = name;
+      most = count;
     }
     return selected;
+  }
+
+  /** What a `consumer` group subscribes to; undefined if a member's bytes cannot be read. */
+  subscribedTopics(protocolName: string | undefined): ReadonlySet<string> | undefined {
+    const all = new Set<string>();
+    for (const member of this.#members.values()) {
+      const topics = topicsOf(metadataFor(member.protocols, protocolName));
+      if (topics === undefined) return undefined;
+      for (const topic of topics) all.add(topic);
+    }
+    return all;
+  }
+
+  /** As the leader gets to know them. */
+  forLeader(protocolName: string | undefined): JoinGroupOutcome['members'] {
+    return Array.from(this.#members.values(), ({ memberId, groupInstanceId, protocols }) => ({
+      memberId,
+      groupInstanceId,
+      metadata: metadataFor(protocols, protocolName),
+    }));
+  }
+
+  describe(withBytes: boolean, protocolName: string | undefined): GroupDescription['members'] {
+    return Array.from(this.#members.values(), (member) => ({
+      memberId: member.memberId,
+      groupInstanceId: member.groupInstanceId,
+      clientId: member.clientId,
+      clientHost: member.clientHost,
+      metadata: withBytes ? metadataFor(member.protocols, protocolName) : NO_BYTES,
+      assignment: withBytes ? member.assignment : NO_BYTES,
+    }));
+  }
+
+  /** As they are stored, with other assignments than they have where those are given. */
+  toStore(
+    protocolName: string | undefined,
+    assignments: ReadonlyMap<string, Uint8Array> | undefined,
+  ): readonly StoredMember[] {
+    return Array.from(this.#members.values(), (member) => ({
+      ...member,
+      subscription: metadataFor(member.protocols, protocolName),
+      assignment: assignments === undefined ? member.assignment : (assignments.get(member.memberId) ?? NO_BYTES),
+    }));
   }
 
   #isShared(name: string): boolean {
@@ -189,7 +275,7 @@ export class GroupMembers {
   }
 }
 
-export function metadataFor({ protocols }: GroupMember, protocolName: string | undefined): Uint8Array {
+function metadataFor(protocols: readonly GroupProtocol[], protocolName: string | undefined): Uint8Array {
   return protocols.find(({ name }) => name === protocolName)?.metadata ?? NO_BYTES;
 }
 
@@ -206,4 +292,24 @@ export function sameProtocols(left: readonly GroupProtocol[], right: readonly Gr
 
 function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && left.every((byte, index) => byte === right[index]);
+}
+
+/** Whether two subscriptions name the same topics; if one cannot be read, they may not. */
+export function sameTopics(
+  left: readonly GroupProtocol[],
+  right: readonly GroupProtocol[],
+  protocolName: string | undefined,
+): boolean {
+  const before = topicsOf(metadataFor(left, protocolName));
+  const after = topicsOf(metadataFor(right, protocolName));
+  if (before === undefined || after === undefined || before.size !== after.size) return false;
+  return [...after].every((topic) => before.has(topic));
+}
+
+function topicsOf(metadata: Uint8Array): Set<string> | undefined {
+  try {
+    return new Set(decodeSubscription(metadata).topics);
+  } catch {
+    return undefined;
+  }
 }

@@ -54,6 +54,9 @@ export interface StoredGroup {
   readonly members: readonly StoredMember[];
 }
 
+/** What a group says of itself, which does not know the time. */
+export type GroupToStore = Omit<StoredGroup, 'stateTimestampMs'>;
+
 export type GroupRecordKey =
   | { readonly kind: 'offset'; readonly groupId: string; readonly topic: string; readonly partition: number }
   | { readonly kind: 'group'; readonly groupId: string };

@@ -10,15 +10,26 @@ import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { DiskSpace } from '../partitions/disk-space.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
-import { ClassicGroupState, failedJoin, type OnStored } from './classic-group-state.ts';
+import { ClassicGroupState, type OnStored } from './classic-group-state.ts';
 import { CommittedOffsets } from './committed-offsets.ts';
+import {
+  cannotWrite,
+  failedJoin,
+  groupBeingDeleted,
+  groupNotEmpty,
+  groupTooLarge,
+  illegalGeneration,
+  noSuchGroup,
+  subscribedToTopic,
+  unknownMember,
+} from './group-errors.ts';
 import { type GroupBudget, type GroupLimits, offsetProblem } from './group-limits.ts';
 import {
   decodeGroupValue,
   decodeKey,
   decodeOffsetValue,
   encodeGroupValue,
-  type StoredGroup,
+  type GroupToStore,
   type StoredOffset,
 } from './group-records.ts';
 import type {
@@ -155,6 +166,11 @@ export class GroupShard {
     this.#end(new BurrowError('NOT_COORDINATOR', 'The broker is shutting down.'));
   }
 
+  /** Resolves when the outcome of everything that was taken is known. */
+  settled(): Promise<void> {
+    return this.#options.log.settled();
+  }
+
   #end(reason: BurrowError): void {
     if (this.#status.kind === 'over') return;
     this.#status = { kind: 'over', reason };
@@ -230,7 +246,7 @@ export class GroupShard {
     try {
       group.state.checkCommit(request, clock.monotonic());
       // Rebalances and deletions are stored even now: consumers are to go on, and deletions make room.
-      if (diskSpace.full !== undefined) throw notNow(diskSpace.full);
+      if (diskSpace.full !== undefined) throw cannotWrite(this.#options.name, diskSpace.full);
     } catch (error) {
       this.#after(group);
       throw error;
@@ -255,11 +271,11 @@ export class GroupShard {
     return results;
   }
 
-  #groupForCommit({ groupId, generationId, memberId }: CommitOffsetsRequest): Group {
+  #groupForCommit({ groupId, generationId }: CommitOffsetsRequest): Group {
     const group = this.#groups.get(groupId);
     if (group !== undefined) return group;
     if (generationId < 0) return this.#newGroup(groupId);
-    throw new BurrowError('ILLEGAL_GENERATION', undefined, { fields: { group: groupId, memberId, generationId } });
+    throw illegalGeneration(groupId, generationId, -1);
   }
 
   #commitProblem(group: Group, wanted: OffsetToCommit): BurrowError | undefined {
@@ -298,12 +314,12 @@ export class GroupShard {
     const { log, partitionExists } = this.#options;
     const group = this.#groups.get(groupId);
     if (group === undefined || group.state.state === 'Dead') throw noSuchGroup(groupId);
-    if (group.state.state !== 'Empty' && group.state.protocolType !== CONSUMER_PROTOCOL_TYPE) throw notEmpty(groupId);
+    if (group.state.state !== 'Empty' && group.state.protocolType !== CONSUMER_PROTOCOL_TYPE)
+      throw groupNotEmpty(groupId);
     const results = partitions.map(({ topic, partition }): PartitionResult => {
       if (!partitionExists(topic, partition)) return { topic, partition, error: unknownTopic(topic, partition) };
       if (group.state.isSubscribedTo(topic)) {
-        const fields = { group: groupId, topic };
-        return { topic, partition, error: new BurrowError('GROUP_SUBSCRIBED_TO_TOPIC', undefined, { fields }) };
+        return { topic, partition, error: subscribedToTopic(groupId, topic) };
       }
       // Also if it is not there yet: its commit may be on its way.
       log.writeOffset(groupId, topic, partition, undefined);
@@ -337,7 +353,7 @@ export class GroupShard {
     this.#checkReady();
     const group = this.#groups.get(groupId);
     if (group === undefined || group.state.state === 'Dead') throw noSuchGroup(groupId);
-    if (group.state.state !== 'Empty') throw notEmpty(groupId);
+    if (group.state.state !== 'Empty') throw groupNotEmpty(groupId);
     await this.#bury(group);
   }
 
@@ -345,7 +361,7 @@ export class GroupShard {
   async #bury(group: Group): Promise<void> {
     const { log } = this.#options;
     const { groupId } = group.state;
-    group.state.die(new BurrowError('COORDINATOR_NOT_AVAILABLE', `Group ${groupId} is being deleted.`));
+    group.state.die(groupBeingDeleted(groupId));
     // What is on its way must be known to be deleted too.
     while (group.writing > 0) await log.settled();
     this.#checkReady();
@@ -405,7 +421,8 @@ export class GroupShard {
       if (group.writing > 0) continue;
       await this.#deleteAll(group, expiredOffsets(group, beforeMs));
       const { state, offsets } = group;
-      if (state.state === 'Empty' && !state.hasPending && offsets.size === 0 && group.writing === 0) {
+      if (this.#groups.get(state.groupId) !== group) continue;
+      if (state.isDeserted && offsets.size === 0 && group.writing === 0) {
         await this.#bury(group);
       }
     }
@@ -455,14 +472,14 @@ export class GroupShard {
     group.bytes = 0;
   }
 
-  #store(group: Group, stored: Omit<StoredGroup, 'stateTimestampMs'>, onStored: OnStored): void {
+  #store(group: Group, stored: GroupToStore, onStored: OnStored): void {
     const { clock, log } = this.#options;
     const stateTimestampMs = clock.now();
     group.emptySinceMs = stored.members.length === 0 ? stateTimestampMs : undefined;
     const value = encodeGroupValue({ ...stored, stateTimestampMs });
     const done =
       value.length > log.groupBytesMax
-        ? Promise.reject(tooLarge(group, value.length, log.groupBytesMax))
+        ? Promise.reject(groupTooLarge(group.state.groupId, value.length, log.groupBytesMax))
         : this.#written(group, () => {}, value);
     const finish = (error: BurrowError | undefined): void => {
       onStored(error, clock.monotonic());
@@ -530,30 +547,6 @@ function expiredOffsets({ state, offsets, emptySinceMs }: Group, beforeMs: numbe
   return [];
 }
 
-function unknownMember(groupId: string, memberId: string): BurrowError {
-  return new BurrowError('UNKNOWN_MEMBER', undefined, { fields: { group: groupId, memberId } });
-}
-
 function unknownTopic(topic: string, partition: number): BurrowError {
   return new BurrowError('UNKNOWN_TOPIC_OR_PARTITION', undefined, { fields: { topic, partition } });
-}
-
-function noSuchGroup(groupId: string): BurrowError {
-  return new BurrowError('GROUP_ID_NOT_FOUND', undefined, { fields: { group: groupId } });
-}
-
-function notEmpty(groupId: string): BurrowError {
-  return new BurrowError('NON_EMPTY_GROUP', undefined, { fields: { group: groupId } });
-}
-
-function notNow(full: BurrowError): BurrowError {
-  return new BurrowError('COORDINATOR_NOT_AVAILABLE', full.message, { cause: full, fields: { reason: full.code } });
-}
-
-function tooLarge({ state }: Group, bytes: number, bytesMax: number): BurrowError {
-  return new BurrowError(
-    'RECORD_TOO_LARGE',
-    `What the members of group ${state.groupId} subscribe to and are assigned takes ${bytes} bytes; at most ${bytesMax} can be stored.`,
-    { fields: { group: state.groupId, bytes, bytesMax } },
-  );
 }

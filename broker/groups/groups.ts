@@ -11,7 +11,7 @@ import type { Topics } from '../partitions/topics.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { Random } from '../ports/random.ts';
-import { failedJoin } from './classic-group-state.ts';
+import { failedJoin } from './group-errors.ts';
 import { checkedJoin, checkGroupId, GroupBudget } from './group-limits.ts';
 import type {
   CommitOffsetsRequest,
@@ -32,6 +32,8 @@ import { GroupShard } from './group-shard.ts';
 import { OffsetsLog } from './offsets-log.ts';
 
 const OFFSETS_TOPIC = '__consumer_offsets';
+/** Kafka leaves it at the 1 MiB of any topic, which groups of a thousand members outgrow. */
+const GROUP_RECORD_BYTES = 8 * 1024 * 1024;
 
 export interface GroupsOptions {
   readonly topics: Topics;
@@ -40,6 +42,8 @@ export interface GroupsOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly settings: BrokerSettings;
+  /** Of any topic, whatever its configs say. */
+  readonly batchBytesCeiling: number;
 }
 
 export class Groups implements GroupService {
@@ -167,9 +171,11 @@ export class Groups implements GroupService {
   async close(): Promise<void> {
     this.#closed = true;
     this.#expiryTimer?.cancel();
-    for (const shard of this.#shards ?? []) shard.close();
+    const shards = this.#shards ?? [];
+    for (const shard of shards) shard.close();
     this.#deadlines.close();
     await this.#loading;
+    await Promise.all(shards.map((shard) => shard.settled()));
   }
 
   // The offsets topic
@@ -197,7 +203,7 @@ export class Groups implements GroupService {
   }
 
   async #createTopic(): Promise<readonly GroupShard[]> {
-    const { topics, settings, diskSpace, logger } = this.#options;
+    const { topics, settings, diskSpace, logger, batchBytesCeiling } = this.#options;
     const specification = {
       name: OFFSETS_TOPIC,
       partitions: settings.offsetsTopicPartitions,
@@ -206,7 +212,8 @@ export class Groups implements GroupService {
         ['cleanup.policy', 'compact'],
         // Small, so that what is superseded can be compacted and a start reads little (Kafka's offsets.topic.segment.bytes).
         ['segment.bytes', String(settings.offsetsTopicSegmentBytes)],
-        ['max.message.bytes', String(settings.maxMessageBytes)],
+        // A group is one record: what all its members say and are assigned must fit.
+        ['max.message.bytes', String(Math.min(batchBytesCeiling, GROUP_RECORD_BYTES))],
       ]),
     };
     try {

@@ -14,6 +14,7 @@ import { Deferred } from '../log/deferred.ts';
 import type { DiskSpace } from '../partitions/disk-space.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { Clock } from '../ports/clock.ts';
+import { cannotWrite } from './group-errors.ts';
 import {
   encodeGroupKey,
   offsetRecordBytes,
@@ -104,7 +105,7 @@ export class OffsetsLog {
         await this.#append();
         covered.resolve();
       } catch (error) {
-        covered.reject(notAvailable(this.#options.partition, toBurrowError(error)));
+        covered.reject(cannotWrite(this.#options.partition.log.key, toBurrowError(error)));
       }
     }
     this.#isWriting = false;
@@ -160,12 +161,4 @@ function asBuffer(bytes: Uint8Array): Buffer {
 
 function damaged(log: string, nextOffset: number): BurrowError {
   return new BurrowError('STORAGE_CORRUPT', `A batch of ${log} before offset ${nextOffset} holds a malformed record.`);
-}
-
-/** Kafka's clients take only coordinator errors for something that passes, as Kafka's coordinator knows too. */
-function notAvailable(partition: Partition, error: BurrowError): BurrowError {
-  return new BurrowError('COORDINATOR_NOT_AVAILABLE', `${partition.log.key} cannot be written: ${error.message}`, {
-    cause: error,
-    fields: { topic: partition.topic, partition: partition.partition, reason: error.code },
-  });
 }

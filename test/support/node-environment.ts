@@ -4,7 +4,7 @@ import type { Coordinator } from '../../broker/coordinator/coordinator.ts';
 import { MemoryCoordinator } from '../../broker/coordinator/memory.ts';
 import { ProducerIdAllocator } from '../../broker/definitions/producer-ids.ts';
 import type { LogManager } from '../../broker/log/log-manager.ts';
-import type { BrokerOptions } from '../../broker/options.ts';
+import type { BrokerOptions, BrokerSettings } from '../../broker/options.ts';
 import { topicConfigDefaults } from '../../broker/partitions/broker-configs.ts';
 import type { FetchedPartition, FetchPartition, FetchRequest } from '../../broker/partitions/broker-service.ts';
 import { DiskSpace } from '../../broker/partitions/disk-space.ts';
@@ -26,6 +26,8 @@ export interface TestNode {
   readonly coordinator: Coordinator;
   readonly logs: LogManager;
   readonly waiting: WaitingFetches;
+  readonly diskSpace: DiskSpace;
+  readonly settings: BrokerSettings;
   readonly topics: Topics;
   readonly service: NodeService;
   readonly failures: readonly BurrowError[];
@@ -39,6 +41,8 @@ export interface TestNodeOptions {
   readonly clock?: ManualClock;
   readonly coordinator?: Coordinator;
   readonly random?: SeededRandom;
+  /** Told of deleted topics. */
+  readonly onRemoved?: (name: string) => Promise<void>;
 }
 
 export async function startTestNode(options: TestNodeOptions = {}): Promise<TestNode> {
@@ -72,6 +76,7 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
     partitionsMax: settings.partitionsMax,
     batchBytesCeiling: Math.floor(journalBytes / 2) - 1024,
     onAdvance: (partition) => waiting.onAdvance(partition),
+    onRemoved: async (name) => options.onRemoved?.(name),
     onFailure: (error) => failures.push(error),
   });
   const producerIds = new ProducerIdAllocator(coordinator);
@@ -86,7 +91,7 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
   };
   // A halted disk never answers.
   onTestFinished(() => (disk.halted ? undefined : stop().catch(() => {})));
-  return { disk, clock, coordinator, logs, waiting, topics, service, failures, stop };
+  return { disk, clock, coordinator, logs, waiting, diskSpace, settings, topics, service, failures, stop };
 }
 
 export async function createTopic(
