@@ -1,5 +1,6 @@
 /** A running broker as its owner sees it, and how it stops: in order, within bounds, once. */
 import { BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
+import type { GroupService } from './groups/group-service.ts';
 import type { BrokerService } from './partitions/broker-service.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Logger } from './ports/logger.ts';
@@ -13,6 +14,8 @@ export interface Broker {
   readonly dataDir: string;
   /** For use in the same process, without a connection. */
   readonly service: BrokerService;
+  /** Likewise: consumer groups. */
+  readonly groups: GroupService;
   /** Resolves when the broker has stopped: with undefined after `close()`, with the reason if it had to stop by itself. */
   readonly stopped: Promise<BurrowError | undefined>;
   /**

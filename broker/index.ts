@@ -7,6 +7,7 @@ import { FileCoordinator } from './coordinator/file.ts';
 import { MemoryCoordinator } from './coordinator/memory.ts';
 import { openDataFolder } from './data-folder.ts';
 import { ProducerIdAllocator } from './definitions/producer-ids.ts';
+import { Groups } from './groups/groups.ts';
 import { LogManager } from './log/log-manager.ts';
 import type { BrokerOptions, BrokerSettings } from './options.ts';
 import { topicConfigDefaults } from './partitions/broker-configs.ts';
@@ -98,6 +99,7 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
   });
   parts.add('disk space', () => diskSpace.close());
   const waiting = new WaitingFetches(clock);
+  let groups: Groups | undefined;
   const topics = await Topics.open({
     coordinator,
     logs,
@@ -111,17 +113,21 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
     partitionsMax: settings.partitionsMax,
     batchBytesCeiling: batchBytesCeiling(settings),
     onAdvance: (partition) => waiting.onAdvance(partition),
+    onRemoved: async (name) => groups?.onTopicRemoved(name),
     // What is there is served on; the store has logged it, and changes of topics are refused by the coordinator.
     onFailure: () => {},
   });
   const producerIds = new ProducerIdAllocator(coordinator);
   const service = new NodeService({ clusterId, settings, topics, waiting, diskSpace, producerIds, clock });
   parts.add('services', () => service.close());
+  groups = new Groups({ topics, diskSpace, clock, random, logger, settings });
+  parts.add('groups', () => groups?.close());
 
-  const { ports, addresses } = await startListeners(settings, service, logger, parts);
+  const { ports, addresses } = await startListeners(settings, service, groups, logger, parts);
   logger.info({ nodeId: settings.nodeId, clusterId, ports, storage: settings.dataDir }, 'broker ready');
   if (stopReason !== undefined) throw stopReason;
-  return { ports, addresses, dataDir: settings.dataDir === MEMORY ? MEMORY : directory, service, stopped, close };
+  const dataDir = settings.dataDir === MEMORY ? MEMORY : directory;
+  return { ports, addresses, dataDir, service, groups, stopped, close };
 }
 
 interface Storage {

@@ -33,7 +33,7 @@ export type OptionRow =
   | (QuantityRow & { readonly type: 'duration' })
   | (QuantityRow & { readonly type: 'bytes' });
 
-export type OptionGroup = 'Storage' | 'Listeners' | 'Durability' | 'Topics' | 'Limits' | 'Node' | 'Command';
+export type OptionGroup = 'Storage' | 'Listeners' | 'Durability' | 'Topics' | 'Groups' | 'Limits' | 'Node' | 'Command';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -166,7 +166,7 @@ const OPTIONS = {
   'unwritten-bytes-max': {
     group: 'Durability',
     type: 'bytes',
-    default: 64 * MIB,
+    default: 32 * MIB,
     min: MIB,
     max: 16 * GIB,
     sentence: 'Produced bytes that may wait for the disk; producers beyond it wait.',
@@ -260,6 +260,111 @@ const OPTIONS = {
     min: 1,
     max: 15,
     sentence: 'Default of the topic config min.insync.replicas: replicas that must be in sync for acks=all.',
+  },
+
+  'offsets-topic-partitions': {
+    group: 'Groups',
+    type: 'integer',
+    // Kafka has 50. Each costs a folder and some files; 16 are enough to spread groups over more brokers than fit one log.
+    default: 16,
+    min: 1,
+    max: 10_000,
+    sentence:
+      'Partitions of the internal topic __consumer_offsets, when it is created; afterwards their number is what it is.',
+  },
+  'offsets-topic-segment-bytes': {
+    group: 'Groups',
+    type: 'bytes',
+    default: 16 * MIB,
+    min: KIB,
+    max: INT32_MAX,
+    sentence:
+      'Its segment.bytes, when it is created: small, so that superseded offsets are compacted and a start reads little.',
+  },
+  'offsets-retention-ms': {
+    group: 'Groups',
+    type: 'duration',
+    default: 7 * DAY,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    unlimited: true,
+    sentence:
+      'How long committed offsets are kept after their group lost its last member, or after the commit where there never was one.',
+  },
+  'offsets-retention-check-interval-ms': {
+    group: 'Groups',
+    type: 'duration',
+    default: 600 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'Time between looks for offsets and groups that have expired.',
+  },
+  'offset-metadata-bytes-max': {
+    group: 'Groups',
+    type: 'bytes',
+    default: 4 * KIB,
+    min: 0,
+    // A STRING of the stored format.
+    max: 32_767,
+    sentence: 'Size of the text that a client may store with an offset.',
+  },
+  'groups-max': {
+    group: 'Groups',
+    type: 'integer',
+    default: 100_000,
+    min: 1,
+    max: 100_000_000,
+    sentence: 'Consumer groups this broker keeps, with or without members.',
+  },
+  'groups-bytes-max': {
+    group: 'Groups',
+    type: 'bytes',
+    default: 256 * MIB,
+    min: MIB,
+    max: 64 * GIB,
+    sentence: 'Memory for all groups, about; beyond it new members and offsets of further partitions are refused.',
+  },
+  'group-members-max': {
+    group: 'Groups',
+    type: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'Members of one group.',
+  },
+  'group-member-bytes-max': {
+    group: 'Groups',
+    type: 'bytes',
+    default: 256 * KIB,
+    min: KIB,
+    max: 16 * MIB,
+    sentence: 'Size of what a member says when it joins: its subscription, once for each assignor.',
+  },
+  'group-min-session-timeout-ms': {
+    group: 'Groups',
+    type: 'duration',
+    default: 6 * SECOND,
+    min: 1,
+    max: DAY,
+    sentence: 'Shortest session timeout that members may ask for.',
+  },
+  'group-max-session-timeout-ms': {
+    group: 'Groups',
+    type: 'duration',
+    default: 1_800 * SECOND,
+    min: 1,
+    max: DAY,
+    sentence: 'Longest session timeout that members may ask for.',
+  },
+  'group-initial-rebalance-delay-ms': {
+    group: 'Groups',
+    type: 'duration',
+    // Kafka waits 3 s, since there a rebalance that could have been spared is dear. Here it takes milliseconds; this is
+    // enough for consumers that one command starts together, and hardly noticed by one that starts alone.
+    default: 100,
+    min: 0,
+    max: DAY,
+    sentence: 'How long the first member of a group waits for others; starts anew with each that comes.',
   },
 
   'connections-max': {

@@ -242,6 +242,12 @@ function checkTogether(settings: Settings, sourceOf: (name: OptionName) => strin
   // The journal is used in halves, and the largest batch must fit into one with room for its frame.
   atLeast('journal-bytes', settings.journalBytes, 'max-message-bytes', settings.maxMessageBytes * 2 + KIB);
   atLeast('partitions-max', settings.partitionsMax, 'default-partitions', settings.defaultPartitions);
+  atLeast(
+    'group-max-session-timeout-ms',
+    settings.groupMaxSessionTimeoutMs,
+    'group-min-session-timeout-ms',
+    settings.groupMinSessionTimeoutMs,
+  );
 
   function atLeast(name: OptionName, value: number, other: OptionName, minimum: number): void {
     if (value >= minimum) return;

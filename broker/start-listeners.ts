@@ -1,5 +1,6 @@
 /** Starts the listeners that are on, and tells each its limits. Their code is loaded here, so that what is off costs nothing. */
 import type { Broker, Parts } from './broker.ts';
+import type { GroupService } from './groups/group-service.ts';
 import type { BrokerSettings } from './options.ts';
 import type { NodeService } from './partitions/node-service.ts';
 import type { Logger } from './ports/logger.ts';
@@ -9,6 +10,7 @@ import { systemClock } from './ports/system-clock.ts';
 export async function startListeners(
   settings: BrokerSettings,
   service: NodeService,
+  groups: GroupService,
   logger: Logger,
   parts: Parts,
 ): Promise<Pick<Broker, 'ports' | 'addresses'>> {
@@ -24,6 +26,7 @@ export async function startListeners(
     const { startNativeListener } = await import('./listeners/native/listener.ts');
     const listener = await startNativeListener({
       service,
+      groups,
       host,
       port: settings.port,
       clock: systemClock,
@@ -53,6 +56,7 @@ export async function startListeners(
     const { startKafkaListener } = await import('./listeners/kafka/kafka-listener.ts');
     const listener = await startKafkaListener({
       service,
+      groups,
       host,
       port: settings.kafkaPort,
       ...(advertisedHost === undefined ? {} : { advertisedHost }),

@@ -82,7 +82,7 @@ export class LogCleaner {
           deleteHorizonMs: nowMs + log.config.deleteRetentionMs,
           decompressedBytesMax: this.#options.decompressedBytesMax,
         });
-        await log.saveCleaning({ cleanedOffset: endOffset, tombstonesDueMs });
+        await log.saveCleaning({ ...log.cleaning, cleanedOffset: endOffset, tombstonesDueMs });
         from = endOffset;
       }
     } catch (error) {
@@ -144,6 +144,8 @@ export class LogCleaner {
       }
       await cleaned.finish();
       this.#assertGoesOn(log);
+      const gapsBelow = group.at(-1)!.nextOffset;
+      if (gapsBelow > log.cleaning.gapsBelow) await log.saveCleaning({ ...log.cleaning, gapsBelow });
       if (!(await log.replaceSegments(group, cleaned.segment, cleaned.path))) throw GIVEN_UP;
     } catch (error) {
       // After a failed swap the file may be the only one there is; the next start knows.

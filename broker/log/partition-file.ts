@@ -15,15 +15,20 @@ export interface PartitionFile {
   readonly cleaning: CleaningProgress;
 }
 
-/** How far compaction has come. Losing it costs a second cleaning of what is clean, and nothing else. */
+/** How far compaction has come. */
 export interface CleaningProgress {
   /** Below it, no key has two records but for what was appended since. */
   readonly cleanedOffset: number;
   /** When the first of the tombstones that stand there may go; -1 if there are none. */
   readonly tombstonesDueMs: number;
+  /**
+   * From here on, batches follow each other without gaps: a jump is damage. Moved up, durably, before compaction removes
+   * anything.
+   */
+  readonly gapsBelow: number;
 }
 
-export const NOTHING_CLEANED: CleaningProgress = { cleanedOffset: 0, tombstonesDueMs: -1 };
+export const NOTHING_CLEANED: CleaningProgress = { cleanedOffset: 0, tombstonesDueMs: -1, gapsBelow: 0 };
 
 /** Undefined if there is none; STORAGE_CORRUPT if it does not describe a partition. */
 export async function readPartitionFile(disk: Disk, folder: string): Promise<PartitionFile | undefined> {
@@ -39,7 +44,7 @@ export async function readPartitionFile(disk: Disk, folder: string): Promise<Par
     !Number.isSafeInteger(logStartOffset) ||
     !Array.isArray(leaderEpochs)
   ) {
-    throw new BurrowError('STORAGE_CORRUPT', `${path} does not describe a partition.`, { fields: { file: path } });
+    throw notAPartition(path);
   }
   return {
     topic,
@@ -47,14 +52,29 @@ export async function readPartitionFile(disk: Disk, folder: string): Promise<Par
     partition: partition as number,
     logStartOffset: logStartOffset as number,
     leaderEpochs: leaderEpochs as LeaderEpochEntry[],
-    cleaning: isCleaningProgress(cleaning) ? cleaning : NOTHING_CLEANED,
+    cleaning: cleaning === undefined ? NOTHING_CLEANED : readCleaningProgress(path, cleaning),
   };
 }
 
-function isCleaningProgress(value: unknown): value is CleaningProgress {
-  if (typeof value !== 'object' || value === null) return false;
-  const { cleanedOffset, tombstonesDueMs } = value as Record<string, unknown>;
-  return Number.isSafeInteger(cleanedOffset) && Number.isSafeInteger(tombstonesDueMs);
+function readCleaningProgress(path: string, value: unknown): CleaningProgress {
+  const { cleanedOffset, tombstonesDueMs, gapsBelow } = Object(value) as Record<string, unknown>;
+  if (
+    !Number.isSafeInteger(cleanedOffset) ||
+    !Number.isSafeInteger(tombstonesDueMs) ||
+    !Number.isSafeInteger(gapsBelow ?? 0)
+  ) {
+    throw notAPartition(path);
+  }
+  return {
+    cleanedOffset: cleanedOffset as number,
+    tombstonesDueMs: tombstonesDueMs as number,
+    // Written before gaps were noted: they may be anywhere.
+    gapsBelow: (gapsBelow as number | undefined) ?? Number.MAX_SAFE_INTEGER,
+  };
+}
+
+function notAPartition(path: string): BurrowError {
+  return new BurrowError('STORAGE_CORRUPT', `${path} does not describe a partition.`, { fields: { file: path } });
 }
 
 /** Durable when it resolves, and so are all names in the folder. */

@@ -166,11 +166,6 @@ export class PartitionLog implements CommitParticipant {
     return this.#closed || this.#failure !== undefined;
   }
 
-  /** Every offset has its record: nothing has been compacted away. */
-  get #isContiguous(): boolean {
-    return this.#cleaning.cleanedOffset === 0 && this.#config?.cleanupPolicy === 'delete';
-  }
-
   get leaderEpoch(): number {
     return this.#leaderEpochs.latest;
   }
@@ -386,7 +381,7 @@ export class PartitionLog implements CommitParticipant {
       segment.lastUsedMs = this.#environment.clock.monotonic();
       let found: Buffer[] | undefined;
       try {
-        found = await readSegment(segment, offset, options, this.#isContiguous);
+        found = await readSegment(segment, offset, options, this.#cleaning.gapsBelow);
       } catch (error) {
         if (offset < this.#logStartOffset) throw this.#outOfRange(offset);
         if (this.#segments.includes(segment)) throw this.#readError(segment, error);

@@ -49,6 +49,7 @@ export interface OpenLogOptions {
 
 interface SegmentsOptions extends OpenLogOptions {
   readonly logStartOffset: number;
+  readonly gapsBelow: number;
 }
 
 /** Undefined if the folder is not that of a partition: its creation was cut short before anything could be stored. */
@@ -63,7 +64,11 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
   await removeLeftovers(disk, folder);
 
   const epochs = new LeaderEpochs(identity.leaderEpochs);
-  let segments = await openSegments(environment, { ...options, logStartOffset: identity.logStartOffset }, epochs);
+  let segments = await openSegments(
+    environment,
+    { ...options, logStartOffset: identity.logStartOffset, gapsBelow: identity.cleaning.gapsBelow },
+    epochs,
+  );
   const endOffset = Math.max(segments.at(-1)?.nextOffset ?? 0, identity.logStartOffset);
   const { producers, producersOffset, snapshots } = await loadProducers(disk, folder, segments, endOffset);
   if (segments.length > 0 && segments.at(-1)!.nextOffset < identity.logStartOffset) {
@@ -89,7 +94,11 @@ export async function openLog(environment: LogEnvironment, options: OpenLogOptio
     config: undefined,
     logStartOffset,
     // What salvage cut off may grow again, and is dirty then.
-    cleaning: { ...identity.cleaning, cleanedOffset: Math.min(identity.cleaning.cleanedOffset, logEndOffset) },
+    cleaning: {
+      ...identity.cleaning,
+      cleanedOffset: Math.min(identity.cleaning.cleanedOffset, logEndOffset),
+      gapsBelow: Math.min(identity.cleaning.gapsBelow, logEndOffset),
+    },
     segments,
     producers,
     producersOffset,
@@ -250,17 +259,17 @@ async function checkSegment(
   const size = await file.size();
   let expected = segment.baseOffset;
   let syncedBytes = 0;
-  let outOfOrderAt: number | undefined;
+  let orderProblem: string | undefined;
   const result = await scanSegment(
     (position, bytes) => file.read(position, bytes),
     size,
     (window, at, position, bytes) => {
-      if (outOfOrderAt !== undefined) return;
+      if (orderProblem !== undefined) return;
       const base = baseOffset(window, at);
-      if (base < expected) {
-        outOfOrderAt = position;
-        return;
-      }
+      // A batch's CRC does not cover its offset: damage there shows only in how batches follow each other.
+      if (base < expected) orderProblem = 'offsets go back';
+      else if (base > Math.max(expected, options.gapsBelow)) orderProblem = 'offsets jump';
+      if (orderProblem !== undefined) return;
       expected = nextOffset(window, at);
       if (expected <= options.recoveryPoint) syncedBytes = position + bytes;
       segment.noteAppend(position, base, expected, bytes, maxTimestamp(window, at));
@@ -270,7 +279,7 @@ async function checkSegment(
   );
   segment.writtenBytes = segment.bytes;
   if (segment.baseOffset < options.recoveryPoint) await rewriteTail(file, syncedBytes, segment.bytes);
-  const problem = outOfOrderAt === undefined ? result.problem : 'offsets go back';
+  const problem = orderProblem ?? result.problem;
   if (problem === undefined) return true;
 
   decideOrRefuse(environment, options, {

@@ -22,12 +22,12 @@ const READ_BYTES_MAX = 8 * 1024 * 1024;
 /** What a read takes along to bridge the gap from an index entry to the batch that is wanted. */
 const READ_SLACK_BYTES = 8 * 1024;
 
-/** Undefined if the segment ends before the offset. */
+/** Undefined if the segment ends before the offset. Below `gapsBelow`, the wanted offset may have been compacted away. */
 export async function readSegment(
   segment: Segment,
   offset: number,
   options: ReadOptions,
-  contiguous: boolean,
+  gapsBelow: number,
 ): Promise<Buffer[] | undefined> {
   let position = segment.positionHint(offset);
   if (position === undefined) {
@@ -43,7 +43,7 @@ export async function readSegment(
       at += checkedBatchBytes(segment, window, at, position);
     if (batchFits(window, at)) {
       // A batch's CRC does not cover its offsets: damage there shows only in how batches follow each other.
-      if (contiguous && batchBaseOffset(window, at) > offset) throw damaged(segment, position + at);
+      if (batchBaseOffset(window, at) > Math.max(offset, gapsBelow)) throw damaged(segment, position + at);
       checkedBatchBytes(segment, window, at, position);
       const taken = wholeBatches(segment, window, at, position, options);
       return taken > at ? [window.subarray(at, taken)] : [];

@@ -39,6 +39,8 @@ export interface TopicsOptions {
   readonly batchBytesCeiling: number;
   /** Readers of a partition may see more, or must be told of something else. */
   readonly onAdvance: (partition: Partition) => void;
+  /** A topic is deleted; until this resolves, none of its name is served again. */
+  readonly onRemoved?: (name: string) => Promise<void>;
   /** The definitions are no longer followed, and cannot be changed. */
   readonly onFailure: (error: BurrowError) => void;
 }
@@ -357,6 +359,7 @@ export class Topics {
       const log = logs.logs().get(logKey(name, number));
       if (log?.topicId.equals(topicId)) await logs.delete(log);
     }
+    await this.#options.onRemoved?.(name);
     await this.#store.forgetDeleted(topicId);
   }
 

@@ -4,6 +4,7 @@ import type { LogManager } from '../../broker/log/log-manager.ts';
 import type { PartitionLog } from '../../broker/log/partition-log.ts';
 import { ManualClock } from '../../broker/ports/manual-clock.ts';
 import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
+import { SeededRandom } from '../../broker/ports/seeded-random.ts';
 import { CODECS } from '../../src/records/batch-header.ts';
 import { loadCodecs } from '../../src/records/compression.ts';
 import { keyedBatch, type StoredRecord, storedRecords } from '../support/keyed-batches.ts';
@@ -251,6 +252,27 @@ describe('compaction is due', () => {
     const configured = await createLog(reopened, 'orders', COMPACT);
     await reopened.maintain();
     expect(configured.cleaning.cleanedOffset).toBeGreaterThan(before);
+    await reopened.close();
+  });
+
+  it('and leaves gaps that are known, even where the broker dies before it could note how far it came', async () => {
+    const { clock, disk, manager, log, model } = await compactedLog();
+    await fill(model, log, 60);
+    const save = log.saveCleaning.bind(log);
+    await new Promise<void>((resolve) => {
+      log.saveCleaning = (cleaning) => {
+        if (cleaning.cleanedOffset === 0) return save(cleaning);
+        resolve();
+        return new Promise<void>(() => {});
+      };
+      void manager.maintain();
+    });
+
+    const reopened = await openManager({ clock, disk: disk.kill(new SeededRandom(1)) });
+    const deleting = await createLog(reopened, 'orders', { ...COMPACT, cleanupPolicy: 'delete' });
+    expect(deleting.cleaning.cleanedOffset).toBe(0);
+    const options = { bytesMax: 1000, endOffset: deleting.logEndOffset, wholeFirstBatch: true };
+    expect((await deleting.read(1, options)).length).toBeGreaterThan(0);
     await reopened.close();
   });
 

@@ -30,7 +30,7 @@ async function readUntilDamage(log: PartitionLog): Promise<{ batches: DecodedTes
 
 describe('a flipped bit', () => {
   it(`in any stored file is noticed, mended or harmless, over ${SEEDS} seeds`, { timeout: 120_000 }, async () => {
-    const outcomes = { refused: 0, noticed: 0, whole: 0, tornRound: 0, misplaced: 0 };
+    const outcomes = { refused: 0, noticed: 0, whole: 0, tornRound: 0 };
     for (let seed = 1; seed <= SEEDS; seed++) {
       const random = new SeededRandom(seed);
       const disk = new MemoryDisk({ random: random.fork('disk') });
@@ -67,20 +67,11 @@ describe('a flipped bit', () => {
         outcomes.refused++;
         continue;
       }
-      // As a broker does at its start: only then the log knows whether offsets may be missing.
       const found = reopened.logs().has('orders-0') ? await createLog(reopened, 'orders') : undefined;
       const { batches, error } = found === undefined ? { batches: [], error: 'gone' } : await readUntilDamage(found);
       const intact = batches.filter((batch) => batch.intact);
       const misplaced = intact.filter(({ baseOffset, values: read }) => read[0] !== values[baseOffset]);
-      if (misplaced.some(({ values: read }) => !values.includes(read[0]!)))
-        throw new Error(`seed ${seed}, ${path}: invented`);
-      if (misplaced.length > 0) {
-        // The CRC does not cover a batch's offset. After a kill, a jump of it in the newest segment looks like what
-        // compaction leaves; anywhere else it must be noticed.
-        if (clean || !path.endsWith('.log')) throw new Error(`seed ${seed}, ${path}: offsets have other values`);
-        outcomes.misplaced++;
-        continue;
-      }
+      if (misplaced.length > 0) throw new Error(`seed ${seed}, ${path}, clean ${clean}: offsets have other values`);
       if (error !== undefined && !isBurrowError(error)) throw new Error(`seed ${seed}, ${path}`, { cause: error });
       if (error !== undefined || intact.length < batches.length) outcomes.noticed++;
       else if (intact.length === values.length) outcomes.whole++;
@@ -92,7 +83,6 @@ describe('a flipped bit', () => {
         );
     }
     console.log(JSON.stringify(outcomes));
-    expect(outcomes.misplaced).toBeLessThan(SEEDS / 100);
     expect(outcomes.refused).toBeGreaterThan(0);
     expect(outcomes.noticed).toBeGreaterThan(0);
     expect(outcomes.whole).toBeGreaterThan(0);

@@ -11,6 +11,7 @@ import type { KafkaLimits } from '../../broker/listeners/kafka/limits.ts';
 import { type Logger, silentLogger } from '../../broker/ports/logger.ts';
 import { systemClock } from '../../broker/ports/system-clock.ts';
 import { type FakeBrokerOptions, FakeBrokerService } from './fake-broker-service.ts';
+import { FakeGroupService } from './fake-group-service.ts';
 
 export interface KafkaTarget {
   readonly host: string;
@@ -34,8 +35,10 @@ export interface FakeTargetOptions extends FakeBrokerOptions {
 export async function startFakeTarget(options: FakeTargetOptions = {}) {
   const { limits, logger, host = '127.0.0.1', advertisedHost, advertisedPort, ...fake } = options;
   const service = new FakeBrokerService(fake);
+  const groups = new FakeGroupService();
   const listener = await startKafkaListener({
     service,
+    groups,
     host,
     port: 0,
     clock: fake.clock ?? systemClock,
@@ -44,7 +47,8 @@ export async function startFakeTarget(options: FakeTargetOptions = {}) {
     ...(advertisedHost === undefined ? {} : { advertisedHost }),
     ...(advertisedPort === undefined ? {} : { advertisedPort }),
   });
-  return { host: '127.0.0.1', port: listener.port, nativeUrl: '', service, listener, close: () => listener.close() };
+  const { port } = listener;
+  return { host: '127.0.0.1', port, nativeUrl: '', service, groups, listener, close: () => listener.close() };
 }
 
 /** The target of the conformance suite: a real broker on a real folder, as it runs by default. */

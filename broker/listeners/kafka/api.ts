@@ -6,6 +6,7 @@
  * on the service before its first `await`, so that pipelined requests take effect in that order. What it throws closes
  * the connection; errors that a client should see go into the response.
  */
+import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { compileMessage } from './codec.ts';
@@ -22,8 +23,11 @@ export interface AnnouncedApi {
 
 export interface RequestContext {
   readonly service: BrokerService;
+  readonly groups: GroupService;
   readonly version: number;
   readonly clientId: string | null;
+  /** Its address, in the form of Kafka's descriptions: `/127.0.0.1`. */
+  readonly clientHost: string;
   readonly limits: KafkaLimits;
   readonly logger: Logger;
   readonly announcedApis: readonly AnnouncedApi[];

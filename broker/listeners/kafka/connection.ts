@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts';
+import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
@@ -19,6 +20,7 @@ import { decodeRequest, encodeResponse, type KafkaRequest } from './request-fram
 /** What a connection needs of its listener. */
 export interface ConnectionHost {
   readonly service: BrokerService;
+  readonly groups: GroupService;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: KafkaLimits;
@@ -168,11 +170,13 @@ export class KafkaConnection {
   }
 
   #contextOf({ version, clientId }: KafkaRequest, exchange: Exchange): RequestContext {
-    const { service, limits, announcedApis } = this.#host;
+    const { service, groups, limits, announcedApis } = this.#host;
     return {
       service,
+      groups,
       version,
       clientId,
+      clientHost: `/${this.#socket.remoteAddress ?? ''}`,
       limits,
       announcedApis,
       logger: this.#logger,

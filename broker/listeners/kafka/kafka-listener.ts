@@ -4,6 +4,7 @@
  */
 import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
+import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
@@ -13,6 +14,7 @@ import { DEFAULT_KAFKA_LIMITS, type KafkaLimits } from './limits.ts';
 
 export interface KafkaListenerOptions {
   readonly service: BrokerService;
+  readonly groups: GroupService;
   /** Address to listen on, such as 127.0.0.1 or 0.0.0.0. */
   readonly host: string;
   /** 0 picks a free port. */
@@ -48,6 +50,7 @@ export async function startKafkaListener(options: KafkaListenerOptions): Promise
 
 class TcpListener implements KafkaListener, ConnectionHost {
   readonly service: BrokerService;
+  readonly groups: GroupService;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: KafkaLimits;
@@ -64,6 +67,7 @@ class TcpListener implements KafkaListener, ConnectionHost {
   constructor(options: KafkaListenerOptions) {
     this.#options = options;
     this.service = options.service;
+    this.groups = options.groups;
     this.clock = options.clock;
     this.logger = options.logger;
     this.limits = { ...DEFAULT_KAFKA_LIMITS, ...options.limits };

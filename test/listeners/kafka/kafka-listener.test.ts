@@ -491,8 +491,8 @@ describe('start and close', () => {
   });
 
   it('says which address it cannot listen on', async () => {
-    const { port, service } = await start();
-    const options = { service, host: ADDRESS, port, clock: new ManualClock(), logger: recordingLogger([]) };
+    const { port, service, groups } = await start();
+    const options = { service, groups, host: ADDRESS, port, clock: new ManualClock(), logger: recordingLogger([]) };
     await expect(startKafkaListener(options)).rejects.toMatchObject({
       code: 'CONNECTION_FAILED',
       message: expect.stringContaining(`${ADDRESS}:${port}`),

@@ -1,0 +1,39 @@
+/**
+ * SyncGroup, versions 0–5: the leader brings the assignment, everybody gets theirs; answered when the leader has come.
+ * v3 knows static members (KIP-345); v4 is flexible; v5 names the protocol (KIP-559).
+ */
+import { BurrowError } from '../../../../src/errors/burrow-error.ts';
+import { defineApi } from '../api.ts';
+import { NO_ERROR, toKafkaError } from '../error-code.ts';
+import { syncGroupRequest, syncGroupResponse } from '../schema/14-sync-group.ts';
+import { asBuffer } from './11-join-group.ts';
+
+const NO_ASSIGNMENT = Buffer.alloc(0);
+
+export const syncGroup = defineApi({
+  key: 14,
+  name: 'SyncGroup',
+  request: syncGroupRequest,
+  response: syncGroupResponse,
+  async handle(request, { groups, logger, onCancel }) {
+    // If the listener closes before the leader has come, the client looks for another coordinator.
+    const leftAlone = new Promise<never>((_, reject) => {
+      onCancel(() => reject(new BurrowError('COORDINATOR_NOT_AVAILABLE')));
+    });
+    try {
+      const synced = groups.sync({
+        groupId: request.groupId,
+        generationId: request.generationId,
+        memberId: request.memberId,
+        groupInstanceId: request.groupInstanceId ?? undefined,
+        protocolType: request.protocolType ?? undefined,
+        protocolName: request.protocolName ?? undefined,
+        assignments: request.assignments,
+      });
+      const { protocolType, protocolName, assignment } = await Promise.race([synced, leftAlone]);
+      return { errorCode: NO_ERROR, protocolType, protocolName, assignment: asBuffer(assignment) };
+    } catch (error) {
+      return { errorCode: toKafkaError(error, logger).errorCode, assignment: NO_ASSIGNMENT };
+    }
+  },
+});
