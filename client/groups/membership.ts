@@ -193,6 +193,8 @@ export class GroupMembership {
         const error = toBurrowError(thrown);
         this.#settled.notify();
         if (!this.#isOver && this.#onRebalanceFailed(error)) {
+          // Not after the delay: what is lost may not be consumed any longer.
+          if (this.#isLost) await this.#loseAll();
           const delayMs = backoffDelayMs(this.#host.backoff, failures, this.#host.clock.random());
           failures += 1;
           await this.#changed.wait(this.#host.clock, delayMs);
