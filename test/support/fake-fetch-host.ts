@@ -51,7 +51,8 @@ export class FakeFetchHost implements ConsumerHost {
   readonly clock: ClientClock;
   readonly backoff = { initialMs: 100, maxMs: 1000 };
   readonly requestTimeoutMs = 30_000;
-  readonly logs = new Map<string, FakeLog>();
+  /** Several hosts may share them, as several consumers do. */
+  logs = new Map<string, FakeLog>();
   readonly fetches: Array<{ targets: readonly FetchTarget[]; limits: FetchLimits }> = [];
   /** Fetches that wait for data. */
   readonly waiting = new Set<() => void>();
