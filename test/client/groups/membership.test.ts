@@ -472,6 +472,29 @@ describe('leaving', () => {
     expect(a.owned()).toBe(T4);
   });
 
+  test('between join and sync: a last commit is tried for a moment, and left undone', async () => {
+    const { clock, coordinator, start, rest } = setUp();
+    const a = start();
+    await rest();
+    a.host.failNext('sync', 'COORDINATOR_NOT_AVAILABLE');
+    let refused: unknown;
+    a.during.revoked = () =>
+      a.membership.commit([{ topic: 't', partition: 0, offset: 1 }]).catch((error) => {
+        refused = error;
+      });
+    coordinator.rebalance();
+    await clock.advance(HEARTBEAT_MS + 20);
+    expect(coordinator.state).toBe('Completing');
+    let hasLeft = false;
+    void a.membership.leave().then(() => {
+      hasLeft = true;
+    });
+    await clock.advance(1500);
+    expect(refused).toMatchObject({ code: 'REBALANCE_IN_PROGRESS' });
+    expect(hasLeft).toBe(true);
+    expect(coordinator.state).toBe('Empty');
+  });
+
   test('does not wait for a rebalance that does not end', async () => {
     const { clock, start, rest } = setUp();
     const a = start();
