@@ -13,6 +13,16 @@ export type { ConsumerBatch, ConsumerRecord } from './consumer/consumer-record.t
 export type { Isolation } from './consumer/fetcher.ts';
 export type { GroupOptions, RebalanceCallbacks } from './consumer/group-options.ts';
 export type { AssignorName } from './groups/assignors/assignor.ts';
+export type {
+  GroupDescription,
+  GroupListing,
+  GroupMemberDescription,
+  GroupPartition,
+  GroupState,
+  OffsetReset,
+  ResetOptions,
+  ResetTarget,
+} from './groups/group-admin.ts';
 export type { CommittedOffset, OffsetToCommit } from './groups/group-host.ts';
 export type { PartitionMetadata, TopicMetadata } from './metadata.ts';
 export type { Producer } from './producer/producer.ts';
