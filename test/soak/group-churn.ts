@@ -33,7 +33,7 @@ export interface GroupChurnOptions {
 export interface GroupChurnResult {
   readonly seed: number;
   readonly produced: number;
-  /** Processed more than once: after kills, from the last commit on. */
+  /** Processed more than once: from the last commit on after kills, and what members were working on when they were closed. */
   readonly repeated: number;
   readonly joins: number;
   readonly leaves: number;

@@ -52,7 +52,9 @@ async function groups(seconds: number, seed: number): Promise<Facts> {
   const result = await runGroupChurn({ seed, durationMs: seconds * 1000 }).catch((error: unknown) => {
     throw failed(`npm run soak -- groups --seconds ${seconds} --seed ${seed}`, error);
   });
-  print(`all ${result.produced} records were processed, ${result.repeated} of them again after a kill`);
+  print(
+    `all ${result.produced} records were processed, ${result.repeated} of them again after a kill or in the midst of closing`,
+  );
   return { ...result, seconds };
 }
 
