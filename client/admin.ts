@@ -1,11 +1,18 @@
 /**
- * Administration: topics, their configuration, partitions, offsets. Reads are repeated while they fail with errors that may pass;
+ * Administration: topics, their configuration, partitions, offsets, consumer groups. Reads are repeated while they fail with errors that may pass;
  * changes only where it is certain that the failed attempt changed nothing.
  */
 import { BurrowError } from '../src/errors/burrow-error.ts';
 import type { ErrorName } from '../src/errors/table.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection } from './connection.ts';
+import {
+  GroupAdmin,
+  type GroupDescription,
+  type GroupListing,
+  type OffsetReset,
+  type ResetOptions,
+} from './groups/group-admin.ts';
 import { type TopicMetadata, unknownTopic } from './metadata.ts';
 import { checkNonNegativeInteger, checkTopicName } from './options.ts';
 import {
@@ -23,6 +30,7 @@ import {
   type PartitionStatus,
   partitionStatusRequest,
 } from './requests.ts';
+import type { TopicPartition } from './topic-partition.ts';
 
 export interface NewTopic {
   /** 1 to 249 of the characters a-z A-Z 0-9 . _ - */
@@ -63,9 +71,11 @@ const NOT_DONE: ReadonlySet<ErrorName> = new Set<ErrorName>([
 /** Use `client.admin()`. */
 export class Admin {
   readonly #cluster: Cluster;
+  readonly #groups: GroupAdmin;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
+    this.#groups = new GroupAdmin(cluster);
   }
 
   /** Creates a topic. Rejects with ALREADY_EXISTS, INVALID_NAME, INVALID_PARTITIONS, INVALID_CONFIG. */
@@ -196,6 +206,47 @@ export class Admin {
   partitionStatus(topic: string, options: AdminOptions = {}): Promise<readonly PartitionStatus[]> {
     checkTopicName(topic);
     return this.#read(options, (connection, timeoutMs) => partitionStatusRequest(connection, topic, timeoutMs));
+  }
+
+  /** All consumer groups, by id. */
+  listGroups(options: AdminOptions = {}): Promise<GroupListing[]> {
+    return this.#groups.list(this.#timeoutMs(options));
+  }
+
+  /** State, members and how far a group has come in each partition. Rejects with GROUP_ID_NOT_FOUND. */
+  async describeGroup(groupId: string, options: AdminOptions = {}): Promise<GroupDescription> {
+    return this.#groups.describe(groupId, this.#timeoutMs(options));
+  }
+
+  /** In the order asked for. Rejects if one does not exist. */
+  describeGroups(groupIds: readonly string[], options: AdminOptions = {}): Promise<GroupDescription[]> {
+    return Promise.all(groupIds.map((groupId) => this.describeGroup(groupId, options)));
+  }
+
+  deleteGroup(groupId: string, options: AdminOptions = {}): Promise<void> {
+    return this.deleteGroups([groupId], options);
+  }
+
+  /** Deletes groups with their offsets, each on its own. Rejects with NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, after all have been tried. */
+  async deleteGroups(groupIds: readonly string[], options: AdminOptions = {}): Promise<void> {
+    await this.#groups.delete(groupIds, this.#timeoutMs(options));
+  }
+
+  /** Makes a group forget offsets. Rejects with GROUP_SUBSCRIBED_TO_TOPIC while members consume the topic, GROUP_ID_NOT_FOUND. */
+  async deleteOffsets(
+    groupId: string,
+    partitions: readonly TopicPartition[],
+    options: AdminOptions = {},
+  ): Promise<void> {
+    await this.#groups.deleteOffsets(groupId, partitions, this.#timeoutMs(options));
+  }
+
+  /**
+   * Moves a group to other offsets, and tells where. Rejects with NON_EMPTY_GROUP while it has members, GROUP_ID_NOT_FOUND if
+   * neither partitions are given nor offsets committed, UNKNOWN_TOPIC_OR_PARTITION; then nothing was moved.
+   */
+  async resetOffsets(groupId: string, reset: ResetOptions, options: AdminOptions = {}): Promise<OffsetReset[]> {
+    return this.#groups.resetOffsets(groupId, reset, this.#timeoutMs(options));
   }
 
   #timeoutMs(options: AdminOptions): number {

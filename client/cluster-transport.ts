@@ -108,6 +108,13 @@ export class ProducerTransport extends Transport implements ProducerHost {
 }
 
 export class ConsumerTransport extends Transport implements ConsumerHost {
+  readonly groups: GroupHost;
+
+  constructor(cluster: Cluster) {
+    super(cluster);
+    this.groups = new GroupTransport(cluster);
+  }
+
   topic(name: string, timeoutMs: number): Promise<TopicMetadata> {
     return this.cluster.topic(name, timeoutMs);
   }

@@ -122,7 +122,7 @@ export class Client {
     return producer;
   }
 
-  /** A consumer by assignment. Throws INVALID_ARGUMENT for options that make no sense. */
+  /** A consumer: in a group, or of what is assigned to it. Throws INVALID_ARGUMENT for options that make no sense. */
   consumer<K = Uint8Array, V = Uint8Array>(options: ConsumerOptions<K, V> = {}): Consumer<K, V> {
     this.#checkOpen();
     const consumer: Consumer<K, V> = new Consumer(new ConsumerTransport(this.#cluster), options, () =>

@@ -7,10 +7,23 @@ export type { RecordHeader } from '../src/records/record-header.ts';
 export type { Admin, AdminOptions, ChangeOptions, NewTopic, PartitionOffset } from './admin.ts';
 export type { BackoffOptions } from './backoff.ts';
 export { type Client, type ConnectOptions, connect } from './connect.ts';
-export type { Consumer, PollOptions, TopicPartition } from './consumer/consumer.ts';
+export type { Consumer, PollOptions } from './consumer/consumer.ts';
 export type { Assignment, ConsumerOptions, From } from './consumer/consumer-options.ts';
 export type { ConsumerBatch, ConsumerRecord } from './consumer/consumer-record.ts';
 export type { Isolation } from './consumer/fetcher.ts';
+export type { GroupOptions, RebalanceCallbacks } from './consumer/group-options.ts';
+export type { AssignorName } from './groups/assignors/assignor.ts';
+export type {
+  GroupDescription,
+  GroupListing,
+  GroupMemberDescription,
+  GroupPartition,
+  GroupState,
+  OffsetReset,
+  ResetOptions,
+  ResetTarget,
+} from './groups/group-admin.ts';
+export type { CommittedOffset, OffsetToCommit } from './groups/group-host.ts';
 export type { PartitionMetadata, TopicMetadata } from './metadata.ts';
 export type { Producer } from './producer/producer.ts';
 export type { RecordMetadata } from './producer/producer-batch.ts';
@@ -25,3 +38,4 @@ export {
   type Serializer,
   stringSerializer,
 } from './serializers.ts';
+export type { TopicPartition } from './topic-partition.ts';

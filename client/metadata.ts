@@ -78,6 +78,11 @@ export class MetadataCache {
     return this.#brokers.size;
   }
 
+  /** Of all brokers. */
+  get nodeIds(): readonly number[] {
+    return [...this.#brokers.keys()];
+  }
+
   broker(nodeId: number): BrokerMetadata | undefined {
     return this.#brokers.get(nodeId);
   }

@@ -133,6 +133,23 @@ export async function listOffsetRequest(
   return succeeded(partitions[0]);
 }
 
+/** Of many partitions at one leader, in order; -1 where no record has the time asked for. Rejects with the first error. */
+export async function listOffsetsRequest(
+  connection: Connection,
+  partitions: ReadonlyArray<{ readonly topic: string; readonly partition: number }>,
+  timestampMs: number,
+  timeoutMs: number,
+): Promise<number[]> {
+  const found: number[] = [];
+  for (const part of inParts(partitions)) {
+    const asked = part.map(({ topic, partition }) => ({ topic, partition, currentLeaderEpoch: -1, timestampMs }));
+    const request = { isolation: isolationNumber('read_uncommitted'), partitions: asked };
+    const answer = await connection.request('listOffsets', request, timeoutMs);
+    found.push(...inOrder(part, answer.partitions, (entry) => succeeded(entry).offset));
+  }
+  return found;
+}
+
 export async function initProducerIdRequest(connection: Connection, timeoutMs: number): Promise<ProducerIdentity> {
   const request = { transactionalId: null, transactionTimeoutMs: 0, producerId: -1, producerEpoch: -1 };
   return connection.request('initProducerId', request, timeoutMs);
@@ -233,6 +250,16 @@ export function inOrder<A extends OfPartition, T>(
     }
     return convert(answer);
   });
+}
+
+/** A message has at most 100,000 values: so many partitions with what is said of them fit into one. */
+const PARTITIONS_PER_REQUEST = 10_000;
+
+export function inParts<T>(all: readonly T[]): T[][] {
+  const parts: T[][] = [];
+  for (let at = 0; at < all.length; at += PARTITIONS_PER_REQUEST)
+    parts.push(all.slice(at, at + PARTITIONS_PER_REQUEST));
+  return parts;
 }
 
 function isolationNumber(isolation: Isolation): number {

@@ -9,6 +9,12 @@ export function partitionKey(of: TopicPartition): string {
   return `${of.topic}-${of.partition}`;
 }
 
+/** By topic (code units, as Java compares) and number. */
+export function comparePartitions(a: TopicPartition, b: TopicPartition): number {
+  if (a.topic !== b.topic) return a.topic < b.topic ? -1 : 1;
+  return a.partition - b.partition;
+}
+
 /** As group members write partitions down: by topic. */
 export function groupByTopic(
   partitions: readonly TopicPartition[],

@@ -109,6 +109,12 @@ function checkedProtocols(protocols: readonly GroupProtocol[], bytesMax: number)
   return [...byName.values()];
 }
 
+/**
+ * Kafka takes any number. kafkajs' `resetOffsets` commits -2 for the first and -1 for the next record, and its consumers
+ * begin there.
+ */
+const LOGICAL_OFFSET_MIN = -2;
+
 /** Per committed offset. Returns what is wrong with it. */
 export function offsetProblem(offset: OffsetToCommit, metadataBytesMax: number): BurrowError | undefined {
   const { metadata } = offset;
@@ -119,7 +125,7 @@ export function offsetProblem(offset: OffsetToCommit, metadataBytesMax: number):
       `The metadata of a committed offset takes ${utf8Bytes(metadata)} bytes; at most ${metadataBytesMax} are allowed (offset-metadata-bytes-max).`,
     );
   }
-  if (!Number.isSafeInteger(offset.offset) || offset.offset < 0) {
+  if (!Number.isSafeInteger(offset.offset) || offset.offset < LOGICAL_OFFSET_MIN) {
     return new BurrowError('INVALID_ARGUMENT', `${offset.offset} is no offset.`);
   }
   if (!Number.isInteger(offset.leaderEpoch) || offset.leaderEpoch < -1 || offset.leaderEpoch > INT32_MAX) {

@@ -9,6 +9,7 @@ import {
   getCodec,
   getMaxTimestamp,
   getNextOffset,
+  getPartitionLeaderEpoch,
   getRecordsCount,
   isControl,
   isLogAppendTime,
@@ -35,6 +36,8 @@ export interface OpenedBatch<K, V> {
   readonly nextOffset: number;
   /** Bytes of the batch in its chunk. */
   readonly batchBytes: number;
+  /** Of the leader that stored it. */
+  readonly leaderEpoch: number;
 }
 
 /** Opens the batch at the chunk's position; a promise only if it must be decompressed. Throws typed errors. */
@@ -46,7 +49,8 @@ export function openBatch<K, V>(
   const { bytes, position } = chunk;
   const batchBytes = checkedBatchBytes(bytes, position, limits);
   if (isControl(bytes, position)) {
-    return { records: [], index: 0, nextOffset: getNextOffset(bytes, position), batchBytes };
+    const leaderEpoch = getPartitionLeaderEpoch(bytes, position);
+    return { records: [], index: 0, nextOffset: getNextOffset(bytes, position), batchBytes, leaderEpoch };
   }
   if (getCodec(bytes, position) === 'none') {
     return decode(chunk, position, batchBytes, recordsSection(bytes, position), source);
@@ -104,5 +108,6 @@ function decode<K, V>(
       { fields: { baseOffset, recordsCount } },
     );
   }
-  return { records, index: 0, nextOffset: getNextOffset(bytes, position), batchBytes };
+  const leaderEpoch = getPartitionLeaderEpoch(bytes, position);
+  return { records, index: 0, nextOffset: getNextOffset(bytes, position), batchBytes, leaderEpoch };
 }

@@ -3,6 +3,7 @@ import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { checkNonNegativeInteger, choiceOption, integerOption } from '../options.ts';
 import type { Deserializer } from '../serializers.ts';
 import type { Isolation } from './fetcher.ts';
+import type { GroupOptions } from './group-options.ts';
 
 /** Where to begin: the first record there is, behind the last, at an offset, or at the first record of this time or later. */
 export type From = 'earliest' | 'latest' | { readonly offset: number } | { readonly timestampMs: number };
@@ -15,10 +16,13 @@ export interface Assignment {
   readonly from?: From | undefined;
 }
 
-export interface ConsumerOptions<K = Uint8Array, V = Uint8Array> {
-  /** What to consume. More with {@link Consumer.assign}. Default: nothing. */
+export interface ConsumerOptions<K = Uint8Array, V = Uint8Array> extends GroupOptions {
+  /** What to consume, without a group. More with {@link Consumer.assign}. Default: nothing. */
   assignment?: readonly Assignment[];
-  /** Where to begin in partitions whose assignment does not say. Default 'latest', as in Kafka. */
+  /**
+   * Where to begin in partitions whose assignment does not say; in a group, where nothing is committed. Default 'latest', as in
+   * Kafka: a new group does not see what was produced before it. Say 'earliest' if it should.
+   */
   from?: From;
   /** How long the broker may wait for `bytesMin` before it answers a fetch, in milliseconds. Default 500. */
   waitMs?: number;

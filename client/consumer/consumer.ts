@@ -1,13 +1,16 @@
 /**
- * The consumer by assignment: hands out what the fetcher has buffered, partition by partition in turn. The fetcher asks for the
- * next records while the user works on the last ones.
+ * The consumer: hands out what the fetcher has buffered, partition by partition in turn. The fetcher asks for the next records
+ * while the user works on the last ones. What is consumed is assigned by the user, or by the group that it is a member of
+ * (`group-consumption.ts`).
  *
  * One reader at a time: `poll`, `batches()` and `for await` take from the same buffers.
  */
 import { BurrowError, isBurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import type { CommittedOffset, GroupHost, OffsetToCommit } from '../groups/group-host.ts';
 import type { TopicMetadata } from '../metadata.ts';
 import { checkNonNegativeInteger, checkTopicName, integerOption } from '../options.ts';
 import type { Deserializer } from '../serializers.ts';
+import { partitionKey, type TopicPartition } from '../topic-partition.ts';
 import {
   type Assignment,
   type ConsumerOptions,
@@ -19,12 +22,16 @@ import {
 import type { ConsumerBatch, ConsumerRecord } from './consumer-record.ts';
 import { Delivery } from './delivery.ts';
 import { Fetcher, type FetchTransport } from './fetcher.ts';
+import { GroupConsumption } from './group-consumption.ts';
+import { resolveGroupOptions } from './group-options.ts';
 import { PartitionCursor } from './partition-cursor.ts';
 
 /** What a consumer needs of the client that it belongs to. */
 export interface ConsumerHost extends FetchTransport {
   topic(name: string, timeoutMs: number): Promise<TopicMetadata>;
   readonly requestTimeoutMs: number;
+  /** What a consumer in a group needs beside that. */
+  readonly groups: GroupHost;
 }
 
 export interface PollOptions {
@@ -34,12 +41,9 @@ export interface PollOptions {
   timeoutMs?: number;
 }
 
-export interface TopicPartition {
-  readonly topic: string;
-  readonly partition: number;
-}
-
 const POLL_TIMEOUT_MS = 1000;
+/** Kept for a user who does not read. */
+const ERRORS_MAX = 16;
 
 export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<ConsumerRecord<K, V>> {
   readonly #host: ConsumerHost;
@@ -49,12 +53,16 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   readonly #fetcher: Fetcher;
   readonly #onClosed: () => void;
   readonly #delivery: Delivery<K, V>;
+  readonly #group: GroupConsumption | undefined;
   #cursors: ReadonlyArray<PartitionCursor<K, V>> = [];
   /** Set while an assign() looks up topics: others and poll wait for it. Never rejects. */
   #assigning: Promise<void> | undefined;
-  /** Why the assignment given to the constructor failed; for the next poll. */
-  #assignError: BurrowError | undefined;
+  /** What went wrong behind the user's back; for the next reads, one each. */
+  readonly #errors: BurrowError[] = [];
+  /** The group is over for this consumer: every read throws this. */
+  #fatalError: BurrowError | undefined;
   #closed: boolean = false;
+  #closing: Promise<void> | undefined;
   #reading: boolean = false;
   /** Wakes the reader that waits for records. */
   #wake: (() => void) | undefined;
@@ -77,9 +85,19 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       onRoom: () => this.#fetcher.requestDrive(),
       onOpened: () => this.#onBuffered(),
     });
-    if (options.assignment !== undefined) {
+    const groupOptions = resolveGroupOptions(options);
+    if (groupOptions !== undefined) {
+      if (options.assignment !== undefined) throw notInGroup('An assignment');
+      this.#group = new GroupConsumption(host.groups, groupOptions, {
+        cursors: () => this.#cursors,
+        add: (partitions) => this.#addHeld(partitions),
+        remove: (cursors) => this.#remove(cursors),
+        onChanged: () => this.#onDeliverable(),
+        onError: (error, fatal) => this.#onGroupError(error, fatal),
+      });
+    } else if (options.assignment !== undefined) {
       this.assign(options.assignment).catch((error) => {
-        this.#assignError = toBurrowError(error);
+        this.#errors.push(toBurrowError(error));
         this.#onBuffered();
       });
     }
@@ -96,6 +114,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
    */
   async assign(assignment: readonly Assignment[]): Promise<void> {
     this.#checkOpen();
+    if (this.#group !== undefined) throw notInGroup('assign()');
     for (const { topic, partition, from } of assignment) {
       checkTopicName(topic);
       if (partition !== undefined) checkNonNegativeInteger('partition', partition);
@@ -161,12 +180,13 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       if (cursor === undefined) return;
       const { opened } = cursor;
       if (opened === undefined) continue;
-      // Asked before each record, since the user may seek, pause or close between two of them.
-      while (cursor.opened === opened && !cursor.paused && !cursor.removed && opened.index < opened.records.length) {
-        const record = opened.records[opened.index]!;
-        opened.index += 1;
-        cursor.position = record.offset + 1;
-        yield record;
+      // Asked before each record, since the user may seek, pause or close between two of them, or a rebalance take it away.
+      while (cursor.opened === opened && cursor.isDeliverable && opened.index < opened.records.length) {
+        yield this.#delivery.takeOne(cursor);
+        if (this.#group !== undefined) {
+          this.#group.progress += 1;
+          cursor.finishHandedOut();
+        }
       }
       if (cursor.opened === opened && opened.index >= opened.records.length) this.#delivery.finish(cursor);
     }
@@ -201,8 +221,27 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
 
   resume(topic?: string, partition?: number): void {
     for (const cursor of this.#select(topic, partition)) cursor.paused = false;
-    this.#fetcher.requestDrive();
-    this.#onBuffered();
+    this.#onDeliverable();
+  }
+
+  /**
+   * Commits to the group. Without `offsets`: everything that was handed out, which is finished by that. With them: offsets of
+   * the records to consume next. Resolves when they are stored. Rejects with UNKNOWN_MEMBER, ILLEGAL_GENERATION if
+   * the group has given partitions to others meanwhile; their records will be consumed again there.
+   */
+  async commit(offsets?: readonly OffsetToCommit[]): Promise<void> {
+    const group = this.#groupOf('commit()');
+    return offsets === undefined ? group.commitAll() : group.commit(offsets);
+  }
+
+  /** What the group has committed, for the partitions that are assigned or for others. */
+  async committed(partitions?: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
+    const group = this.#groupOf('committed()');
+    for (const { topic, partition } of partitions ?? []) {
+      checkTopicName(topic);
+      checkNonNegativeInteger('partition', partition);
+    }
+    return group.committed(partitions ?? this.assignment);
   }
 
   /**
@@ -230,19 +269,36 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
     }
   }
 
-  /** Records behind the position, as far as the last fetch told; undefined until then. */
-  lag(topic: string, partition: number): number | undefined {
-    const { position, highWatermark } = this.#cursorOf(topic, partition);
-    return position === undefined || highWatermark < 0 ? undefined : Math.max(0, highWatermark - position);
+  /**
+   * Records behind the position, as far as the last fetch told; undefined until then. Without a partition: of all that are
+   * assigned together.
+   */
+  lag(topic?: string, partition?: number): number | undefined {
+    let total = 0;
+    for (const { position, highWatermark } of this.#select(topic, partition)) {
+      if (position === undefined || highWatermark < 0) return undefined;
+      total += Math.max(0, highWatermark - position);
+    }
+    return total;
   }
 
-  /** Stops fetching. A poll under way returns what it has; iterations end. Idempotent. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
+  /**
+   * Stops reading: a poll under way returns what it has; iterations end. In a group, commits what is finished (unless
+   * `autoCommit` is off) and leaves, for at most `timeoutMs` (default: the client's requestTimeoutMs). Idempotent.
+   *
+   * What the last read handed out is not finished: call `commit()` before, if you are done with it.
+   */
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? this.#host.requestTimeoutMs);
+    return this.#closing;
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
     this.#closed = true;
+    this.#onBuffered();
+    await this.#group?.close(timeoutMs);
     this.#fetcher.close();
     for (const cursor of this.#cursors) cursor.removed = true;
-    this.#onBuffered();
     this.#onClosed();
   }
 
@@ -261,19 +317,52 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   }
 
   #apply(assignment: readonly ExactAssignment[]): void {
-    const before = new Map(this.#cursors.map((cursor) => [cursorKey(cursor), cursor]));
+    const before = new Map(this.#cursors.map((cursor) => [partitionKey(cursor), cursor]));
     const after = new Map<string, PartitionCursor<K, V>>();
     for (const { topic, partition, from } of assignment) {
-      const key = cursorKey({ topic, partition });
+      const key = partitionKey({ topic, partition });
       const known = before.get(key) ?? after.get(key);
       const cursor = known ?? new PartitionCursor<K, V>(this.#sourceOf(topic, partition));
       after.set(key, cursor);
       if (known === undefined || from !== undefined) this.#reposition(cursor, from ?? this.#options.from);
     }
     for (const [key, cursor] of before) if (!after.has(key)) cursor.removed = true;
-    this.#cursors = [...after.values()];
-    this.#delivery.cursors = this.#cursors;
-    this.#fetcher.setCursors(this.#cursors);
+    this.#setCursors([...after.values()]);
+  }
+
+  #setCursors(cursors: ReadonlyArray<PartitionCursor<K, V>>): void {
+    this.#cursors = cursors;
+    this.#delivery.cursors = cursors;
+    this.#fetcher.setCursors(cursors);
+    this.#onBuffered();
+  }
+
+  #addHeld(partitions: readonly CommittedOffset[]): ReadonlyArray<PartitionCursor<K, V>> {
+    const added = partitions.map(({ topic, partition, offset }) => {
+      const cursor = new PartitionCursor<K, V>(this.#sourceOf(topic, partition));
+      cursor.held = true;
+      cursor.committed = offset;
+      this.#reposition(cursor, offset === undefined ? this.#options.from : { offset });
+      return cursor;
+    });
+    this.#setCursors([...this.#cursors, ...added]);
+    return added;
+  }
+
+  #remove(cursors: ReadonlyArray<PartitionCursor>): void {
+    const removed = new Set<unknown>(cursors);
+    for (const cursor of cursors) cursor.removed = true;
+    this.#setCursors(this.#cursors.filter((cursor) => !removed.has(cursor)));
+  }
+
+  #onDeliverable(): void {
+    this.#fetcher.requestDrive();
+    this.#onBuffered();
+  }
+
+  #onGroupError(error: BurrowError, fatal: boolean): void {
+    if (fatal) this.#fatalError = error;
+    else if (this.#errors.length < ERRORS_MAX) this.#errors.push(error);
     this.#onBuffered();
   }
 
@@ -284,6 +373,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   #reposition(cursor: PartitionCursor<K, V>, to: From): void {
     if (typeof to === 'object' && 'offset' in to) cursor.seek(to.offset);
     else cursor.seekToStartPoint(to);
+    cursor.finishHandedOut();
     this.#fetcher.requestDrive();
   }
 
@@ -292,11 +382,8 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
     await this.#assigning;
     for (;;) {
       if (this.#closed) return undefined;
-      if (this.#assignError !== undefined) {
-        const error = this.#assignError;
-        this.#assignError = undefined;
-        throw error;
-      }
+      const error = this.#errors.shift() ?? this.#fatalError;
+      if (error !== undefined) throw error;
       const next = this.#delivery.next();
       if (next instanceof PartitionCursor) return next;
       if (next !== undefined) {
@@ -353,15 +440,23 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       throw new BurrowError('INVALID_ARGUMENT', 'A consumer has one reader at a time: await the last call first.');
     }
     this.#reading = true;
+    this.#group?.onReadStarted();
     try {
       return await read();
     } finally {
       this.#reading = false;
+      this.#group?.onReadEnded();
     }
   }
 
   #checkOpen(): void {
     if (this.#closed) throw new BurrowError('CLIENT_CLOSED', 'The consumer is closed.');
+  }
+
+  #groupOf(what: string): GroupConsumption {
+    this.#checkOpen();
+    if (this.#group === undefined) throw new BurrowError('INVALID_ARGUMENT', `${what} needs a consumer in a group.`);
+    return this.#group;
   }
 
   #cursorOf(topic: string, partition: number): PartitionCursor<K, V> {
@@ -386,7 +481,6 @@ function isExact(assignment: Assignment): assignment is ExactAssignment {
 
 function ignore(): void {}
 
-/** Unambiguous: a partition is digits, so the last hyphen divides. */
-function cursorKey(of: TopicPartition): string {
-  return `${of.topic}-${of.partition}`;
+function notInGroup(what: string): BurrowError {
+  return new BurrowError('INVALID_ARGUMENT', `${what} is not for a consumer in a group, which assigns by itself.`);
 }

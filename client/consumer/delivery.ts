@@ -30,7 +30,7 @@ export class Delivery<K, V> {
     for (let index = 0; index < count; index += 1) {
       const place = (this.#turn + index) % count;
       const cursor = this.cursors[place]!;
-      if (cursor.paused) continue;
+      if (!cursor.isDeliverable) continue;
       const error = this.#prepare(cursor);
       if (error !== undefined) return error;
       if (cursor.opened !== undefined) {
@@ -53,9 +53,21 @@ export class Delivery<K, V> {
     const opened = cursor.opened!;
     const end = Math.min(opened.records.length, opened.index + count);
     for (let index = opened.index; index < end; index += 1) into.push(opened.records[index]!);
-    opened.index = end;
     if (end === opened.records.length) this.finish(cursor);
-    else cursor.position = opened.records[end - 1]!.offset + 1;
+    else this.#moveTo(cursor, opened, end);
+  }
+
+  /** The next record of the opened batch, for a user who takes them one by one. Per record. */
+  takeOne(cursor: PartitionCursor<K, V>): ConsumerRecord<K, V> {
+    const opened = cursor.opened!;
+    this.#moveTo(cursor, opened, opened.index + 1);
+    return opened.records[opened.index - 1]!;
+  }
+
+  #moveTo(cursor: PartitionCursor<K, V>, opened: OpenedBatch<K, V>, end: number): void {
+    opened.index = end;
+    cursor.position = opened.records[end - 1]!.offset + 1;
+    cursor.leaderEpoch = opened.leaderEpoch;
   }
 
   /** The opened batch was delivered whole. */

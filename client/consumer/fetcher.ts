@@ -133,7 +133,7 @@ export class Fetcher {
     for (let index = 0; index < count; index += 1) {
       const cursor = this.#cursors[(this.#rotation + index) % count]!;
       // What a paused partition has kept must not keep the others from being fetched.
-      if (!cursor.paused) bufferedBytes += cursor.bufferedBytes;
+      if (cursor.isDeliverable) bufferedBytes += cursor.bufferedBytes;
       if (cursor.mutedUntilMs > nowMs) {
         dueMs = Math.min(dueMs, cursor.mutedUntilMs);
         continue;

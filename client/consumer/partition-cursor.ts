@@ -37,7 +37,10 @@ export class PartitionCursor<K = unknown, V = unknown> {
   startPoint: StartPoint | undefined;
   /** The look-up of the start point is under way. */
   lookingUp: boolean = false;
+  /** By the user. */
   paused: boolean = false;
+  /** By a rebalance: not given to the user yet, or about to be taken away. */
+  held: boolean = false;
   removed: boolean = false;
   /** Fetched and not delivered, in order; an error stands where the records that it hides would. */
   readonly buffered: Array<FetchedChunk | BurrowError> = [];
@@ -54,6 +57,13 @@ export class PartitionCursor<K = unknown, V = unknown> {
   /** As the broker last said; -1 until then. Likewise below. */
   highWatermark = -1;
   logStartOffset = -1;
+  /** Of the batch before the position; -1 if it is not known. */
+  leaderEpoch = -1;
+  // Of a group: how far the user has come with what was handed out, and what the group knows of it.
+  /** Behind the last record that the user has finished; undefined as long as the position is. */
+  finished: number | undefined;
+  finishedLeaderEpoch = -1;
+  committed: number | undefined;
 
   constructor(source: RecordSource<K, V>) {
     this.source = source;
@@ -61,11 +71,19 @@ export class PartitionCursor<K = unknown, V = unknown> {
     this.partition = source.partition;
   }
 
+  /** The user has finished what was handed out. Per record. */
+  finishHandedOut(): void {
+    this.finished = this.position;
+    this.finishedLeaderEpoch = this.leaderEpoch;
+  }
+
+  get isDeliverable(): boolean {
+    return !this.paused && !this.held && !this.removed;
+  }
+
   /** Whether the broker may be asked for records from {@link fetchOffset}. */
   isFetchable(nowMs: number): boolean {
-    return (
-      this.fetchOffset !== undefined && !this.paused && !this.halted && !this.removed && this.mutedUntilMs <= nowMs
-    );
+    return this.fetchOffset !== undefined && this.isDeliverable && !this.halted && this.mutedUntilMs <= nowMs;
   }
 
   /** Goes to an offset. */
@@ -93,7 +111,12 @@ export class PartitionCursor<K = unknown, V = unknown> {
   onStartPointFound(offset: number): void {
     this.startPoint = undefined;
     this.fetchOffset = offset;
-    if (this.buffered.length === 0) this.position = offset;
+    if (this.buffered.length === 0) {
+      // Nothing is left to finish below it, unless the user still works on what came before a reset.
+      const nothingIsOut = this.finished === this.position;
+      this.position = offset;
+      if (nothingIsOut) this.finishHandedOut();
+    }
     this.failures = 0;
   }
 
@@ -120,8 +143,11 @@ export class PartitionCursor<K = unknown, V = unknown> {
 
   /** The opened batch was delivered whole: goes on to the next of its chunk, or to the next chunk. */
   finishOpened(opened: OpenedBatch<K, V>): void {
+    const nothingIsOut = this.finished === this.position && opened.records.length === 0;
     this.opened = undefined;
     this.position = opened.nextOffset;
+    this.leaderEpoch = opened.leaderEpoch;
+    if (nothingIsOut) this.finishHandedOut();
     const chunk = this.buffered[0] as FetchedChunk;
     chunk.position += opened.batchBytes;
     if (chunk.position >= chunk.bytes.byteLength) this.removeFirst();
@@ -145,5 +171,6 @@ export class PartitionCursor<K = unknown, V = unknown> {
     this.lookingUp = false;
     this.opened = undefined;
     this.opening = undefined;
+    this.leaderEpoch = -1;
   }
 }

@@ -41,7 +41,11 @@ export class CoordinatorLink {
   }
 
   /** Repeats `attempt` at the coordinator while it fails with what may pass, until `timeoutMs` is over. */
-  async retrying<T>(timeoutMs: number, attempt: (nodeId: number) => Promise<T>): Promise<T> {
+  async retrying<T>(
+    timeoutMs: number,
+    attempt: (nodeId: number) => Promise<T>,
+    mayRepeat: (error: BurrowError) => boolean = (error) => error.retriable,
+  ): Promise<T> {
     const { clock, backoff } = this.#host;
     const giveUpAtMs = clock.monotonic() + timeoutMs;
     for (let failures = 0; ; failures += 1) {
@@ -51,7 +55,7 @@ export class CoordinatorLink {
         const error = toBurrowError(thrown);
         this.onFailed(error);
         const delayMs = backoffDelayMs(backoff, failures, clock.random());
-        if (!error.retriable || clock.monotonic() + delayMs >= giveUpAtMs) throw error;
+        if (!mayRepeat(error) || clock.monotonic() + delayMs >= giveUpAtMs) throw error;
         await sleep(clock, delayMs);
       }
     }

@@ -6,8 +6,8 @@ import {
   encodeAssignment,
   encodeSubscription,
 } from '../../src/groups/consumer-protocol.ts';
-import { groupByTopic, partitionKey, type TopicPartition, ungroup } from '../topic-partition.ts';
-import { type Assignor, type AssignorMember, compareText } from './assignors/assignor.ts';
+import { comparePartitions, groupByTopic, partitionKey, type TopicPartition, ungroup } from '../topic-partition.ts';
+import type { Assignor, AssignorMember } from './assignors/assignor.ts';
 import type { JoinAnswer } from './group-host.ts';
 
 /** What a member has been assigned last, also after it gave that up to join again. */
@@ -71,7 +71,7 @@ export function writeAssignments(
 /** Throws INVALID_ARGUMENT if the leader sent what is no assignment. */
 export function readAssignment(bytes: Uint8Array): TopicPartition[] {
   const partitions = ungroup(decodeAssignment(bytes).assignedPartitions);
-  return partitions.sort((a, b) => compareText(a.topic, b.topic) || a.partition - b.partition);
+  return partitions.sort(comparePartitions);
 }
 
 /** Those of `partitions` that are not in `others`. */

@@ -4,12 +4,9 @@ import { CONSUMER_PROTOCOL_TYPE } from '../../src/groups/consumer-protocol.ts';
 import { entryError } from '../../src/protocol/frame.ts';
 import type { ResponseOf } from '../../src/protocol/messages.ts';
 import type { Connection } from '../connection.ts';
-import { inOrder, succeeded } from '../requests.ts';
+import { inOrder, inParts, succeeded } from '../requests.ts';
 import type { TopicPartition } from '../topic-partition.ts';
 import type { CommittedOffset, JoinAnswer, JoinRequest, MemberIdentity, OffsetToCommit } from './group-host.ts';
-
-/** A message has at most 100,000 values: so many partitions with what is said of them fit into one. */
-const PARTITIONS_PER_REQUEST = 10_000;
 
 export async function findCoordinatorRequest(
   connection: Connection,
@@ -170,11 +167,4 @@ function committedOffset({
     leaderEpoch: leaderEpoch < 0 ? undefined : leaderEpoch,
     metadata,
   };
-}
-
-function inParts<T>(all: readonly T[]): T[][] {
-  const parts: T[][] = [];
-  for (let at = 0; at < all.length; at += PARTITIONS_PER_REQUEST)
-    parts.push(all.slice(at, at + PARTITIONS_PER_REQUEST));
-  return parts;
 }

@@ -83,6 +83,7 @@ export class GroupMembership {
   #due: string | undefined = 'a new member';
   /** The coordinator no longer counts on this member: what is assigned is lost once the loop comes around. */
   #isLost: boolean = false;
+  #inCallback: boolean = false;
   #suspended: boolean = false;
   #leaving: boolean = false;
   #fatalError: BurrowError | undefined;
@@ -193,6 +194,8 @@ export class GroupMembership {
         const error = toBurrowError(thrown);
         this.#settled.notify();
         if (!this.#isOver && this.#onRebalanceFailed(error)) {
+          // Not after the delay: what is lost may not be consumed any longer.
+          if (this.#isLost) await this.#loseAll();
           const delayMs = backoffDelayMs(this.#host.backoff, failures, this.#host.clock.random());
           failures += 1;
           await this.#changed.wait(this.#host.clock, delayMs);
@@ -323,10 +326,13 @@ export class GroupMembership {
   }
 
   async #call(callback: () => Promise<void> | void): Promise<void> {
+    this.#inCallback = true;
     try {
       await callback();
     } catch (error) {
       this.#options.callbacks.onError(toBurrowError(error), false);
+    } finally {
+      this.#inCallback = false;
     }
   }
 
@@ -424,21 +430,26 @@ export class GroupMembership {
   }
 
   async #sendCommit(offsets: readonly OffsetToCommit[]): Promise<ReadonlyArray<BurrowError | undefined>> {
-    const giveUpAtMs = this.#host.clock.monotonic() + this.#host.requestTimeoutMs;
+    const { clock, requestTimeoutMs } = this.#host;
+    const startMs = clock.monotonic();
     for (;;) {
       const member = this.#identity();
       if (this.#fatalError !== undefined) throw this.#fatalError;
       if (member.generationId < 0) throw lost();
       try {
-        return await this.#coordinator.retrying(giveUpAtMs - this.#host.clock.monotonic(), (nodeId) =>
+        return await this.#coordinator.retrying(startMs + requestTimeoutMs - clock.monotonic(), (nodeId) =>
           this.#host.commitOffsets(nodeId, member, offsets),
         );
       } catch (thrown) {
         const error = toBurrowError(thrown);
-        const leftMs = giveUpAtMs - this.#host.clock.monotonic();
+        // If the loop waits for this commit or has ended, only the others can end the rebalance, which they do soon or late.
+        const isAlone = this.#isOver || this.#inCallback;
+        const leftMs =
+          startMs + (isAlone ? Math.min(LAST_COMMIT_MS, requestTimeoutMs) : requestTimeoutMs) - clock.monotonic();
         if (error.code === 'REBALANCE_IN_PROGRESS' && leftMs > 0) {
           // Joined again and not assigned yet: the partitions may well stay here.
-          if (member.generationId === this.#generationId) await this.#settled.wait(this.#host.clock, leftMs);
+          const waitMs = isAlone ? Math.min(leftMs, this.#host.backoff.initialMs) : leftMs;
+          if (member.generationId === this.#generationId) await this.#settled.wait(clock, waitMs);
         } else if (!MEMBERSHIP_LOST.has(error.code)) {
           throw error;
         } else if (member.generationId === this.#generationId) {
@@ -480,6 +491,9 @@ export class GroupMembership {
     }
   }
 }
+
+/** How long a commit waits for a rebalance to end that does not go on without this member, or does not need it any more. */
+const LAST_COMMIT_MS = 1000;
 
 /** Leaving is told for this long; then the others wait for the session timeout. */
 const LEAVE_TIMEOUT_MS = 5000;

@@ -2,6 +2,7 @@
  * Long runs of what the suite runs briefly:
  *
  *     npm run soak -- crash [--rounds 200] [--seed N]            kill -9 of a real broker under load
+ *     npm run soak -- groups [--seconds 60] [--seed N]           members of a group come and go, and are killed
  *     npm run soak -- engine|compaction [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
  *
  * Prints what it does, one line of JSON at the end, and with what a failure is run again. `--record` appends the line to
@@ -14,9 +15,11 @@ import { machineFacts } from '../../bench/support/machine.ts';
 import { runKillRounds } from '../crash/kill-rounds.ts';
 import { simulateCompaction } from '../sim/compaction-simulation.ts';
 import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
+import { runGroupChurn } from './group-churn.ts';
 
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
+       npm run soak -- groups [--seconds N] [--seed N] [--record]
        npm run sim -- [engine|compaction] [--seeds N] [--first N] [--record]
 `;
 const SHOW_EVERY_SEEDS = 500;
@@ -42,6 +45,17 @@ async function crash(rounds: number, seed: number): Promise<Facts> {
       `restarts took ${result.restartMsMedian} ms (median), ${result.restartMsMax} ms at most`,
   );
   return { ...result, tookSeconds: secondsSince(startedMs) };
+}
+
+async function groups(seconds: number, seed: number): Promise<Facts> {
+  print(`${seconds} seconds with seed ${seed}`);
+  const result = await runGroupChurn({ seed, durationMs: seconds * 1000 }).catch((error: unknown) => {
+    throw failed(`npm run soak -- groups --seconds ${seconds} --seed ${seed}`, error);
+  });
+  print(
+    `all ${result.produced} records were processed, ${result.repeated} of them again after a kill or in the midst of closing`,
+  );
+  return { ...result, seconds };
 }
 
 /** Runs seeds one after another; the sums of what each counts. */
@@ -91,6 +105,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string' },
+    seconds: { type: 'string' },
     seed: { type: 'string' },
     seeds: { type: 'string' },
     first: { type: 'string' },
@@ -106,6 +121,9 @@ let facts: Facts;
 switch (name) {
   case 'crash':
     facts = await crash(count('rounds', values.rounds, 200), count('seed', values.seed, Date.now() % 1_000_000));
+    break;
+  case 'groups':
+    facts = await groups(count('seconds', values.seconds, 60), count('seed', values.seed, Date.now() % 1_000_000));
     break;
   case 'engine':
     facts = await simulate(name, (seed) => simulateLogEngine({ seed }), range);

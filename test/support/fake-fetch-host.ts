@@ -7,10 +7,13 @@ import type { ClientClock } from '../../client/clock.ts';
 import type { ConsumerHost } from '../../client/consumer/consumer.ts';
 import type { FetchAnswer, FetchCall, FetchLimits, FetchTarget } from '../../client/consumer/fetcher.ts';
 import type { StartPoint } from '../../client/consumer/partition-cursor.ts';
+import type { GroupHost } from '../../client/groups/group-host.ts';
 import type { TopicMetadata } from '../../client/metadata.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { BatchBuilder } from '../../src/records/batch-builder.ts';
 import { type Codec, getBaseOffset, getNextOffset, setBaseOffset } from '../../src/records/batch-header.ts';
+import type { FakeClientClock } from './fake-client-clock.ts';
+import { FakeGroupCoordinator, FakeGroupHost } from './fake-group-coordinator.ts';
 
 export class FakeLog {
   readonly batches: Uint8Array[] = [];
@@ -48,7 +51,8 @@ export class FakeFetchHost implements ConsumerHost {
   readonly clock: ClientClock;
   readonly backoff = { initialMs: 100, maxMs: 1000 };
   readonly requestTimeoutMs = 30_000;
-  readonly logs = new Map<string, FakeLog>();
+  /** Several hosts may share them, as several consumers do. */
+  logs = new Map<string, FakeLog>();
   readonly fetches: Array<{ targets: readonly FetchTarget[]; limits: FetchLimits }> = [];
   /** Fetches that wait for data. */
   readonly waiting = new Set<() => void>();
@@ -60,8 +64,11 @@ export class FakeFetchHost implements ConsumerHost {
   readonly failures: BurrowError[] = [];
   refreshes = 0;
 
-  constructor(clock: ClientClock) {
+  readonly groups: GroupHost;
+
+  constructor(clock: FakeClientClock, groups: GroupHost = new FakeGroupHost(new FakeGroupCoordinator(clock))) {
     this.clock = clock;
+    this.groups = groups;
   }
 
   log(topic: string, partition = 0): FakeLog {

@@ -1,6 +1,6 @@
 /**
  * Translates native requests about consumer groups into calls on the group coordinator. Subscriptions and assignments are
- * bytes of the members, which pass through; they are copied out of the frame, since the coordinator keeps them.
+ * bytes of the members, which pass through.
  */
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
 import type { GroupService, PartitionResult } from '../../groups/group-service.ts';
@@ -24,12 +24,11 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
     return { nodeId: await groupsOf(context).coordinatorOf(groupId) };
   },
 
-  async joinGroup(context, { groupInstanceId, reason, protocols, ...request }) {
+  async joinGroup(context, { groupInstanceId, reason, ...request }) {
     const outcome = await groupsOf(context).join({
       ...request,
       groupInstanceId: groupInstanceId ?? undefined,
       reason: reason ?? undefined,
-      protocols: protocols.map(({ name, metadata }) => ({ name, metadata: copyOf(metadata) })),
       clientId: context.peer.clientId,
       clientHost: context.peer.host,
       // What Kafka's newest clients can do, every client of this protocol must.
@@ -46,13 +45,12 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
     };
   },
 
-  async syncGroup(context, { groupInstanceId, protocolType, protocolName, assignments, ...member }) {
+  async syncGroup(context, { groupInstanceId, protocolType, protocolName, ...member }) {
     return groupsOf(context).sync({
       ...member,
       groupInstanceId: groupInstanceId ?? undefined,
       protocolType: protocolType ?? undefined,
       protocolName: protocolName ?? undefined,
-      assignments: assignments.map(({ memberId, assignment }) => ({ memberId, assignment: copyOf(assignment) })),
     });
   },
 
@@ -145,8 +143,4 @@ function resultOf(error: BurrowError | undefined): { errorNumber: number; messag
 
 function partitionAnswer({ topic, partition, error }: PartitionResult) {
   return { topic, partition, ...resultOf(error) };
-}
-
-function copyOf(bytes: Uint8Array): Uint8Array {
-  return Uint8Array.from(bytes);
 }

@@ -3,7 +3,7 @@
  * With equal subscriptions loads differ by one at most, and nobody loses a partition below that; `balance-shares.ts` does it
  * where subscriptions differ.
  */
-import { partitionKey, type TopicPartition } from '../../topic-partition.ts';
+import { comparePartitions, partitionKey, type TopicPartition } from '../../topic-partition.ts';
 import {
   type AssignorMember,
   compareMembers,
@@ -149,10 +149,6 @@ function allPartitions(topics: Topics): TopicPartition[] {
   return topics.flatMap(({ topic, partitions }) =>
     Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
   );
-}
-
-function comparePartitions(a: TopicPartition, b: TopicPartition): number {
-  return compareText(a.topic, b.topic) || a.partition - b.partition;
 }
 
 /** Topics take turns: who gets or gives up some gets or gives up some of each topic. */

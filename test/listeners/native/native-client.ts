@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
+import type { GroupService } from '../../../broker/groups/group-service.ts';
 import { type NativeListener, startNativeListener } from '../../../broker/listeners/native/listener.ts';
 import type { NativeLimits } from '../../../broker/listeners/native/native-limits.ts';
 import type { Logger } from '../../../broker/ports/logger.ts';
@@ -27,6 +28,7 @@ export interface Target {
 export interface TargetOptions {
   readonly limits?: Partial<NativeLimits>;
   readonly service?: FakeBrokerService;
+  readonly groups?: GroupService;
   readonly allowedOrigins?: readonly string[];
   readonly allowedHosts?: readonly string[];
 }

@@ -1,0 +1,54 @@
+/** A TCP port that leads to another, until it is cut off: then connections break and new ones go nowhere. */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { onTestFinished } from 'vitest';
+
+export class CutOffProxy {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #isCutOff = false;
+
+  static async start(targetPort: number): Promise<CutOffProxy> {
+    const proxy = new CutOffProxy(targetPort);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      proxy.cutOff();
+      proxy.#server.close();
+    });
+    return proxy;
+  }
+
+  private constructor(targetPort: number) {
+    this.#server = createServer((near) => {
+      if (this.#isCutOff) {
+        near.destroy();
+        return;
+      }
+      const far = connect(targetPort, '127.0.0.1');
+      for (const [socket, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.#sockets.add(socket);
+        socket.on('error', () => {});
+        socket.on('close', () => {
+          this.#sockets.delete(socket);
+          other.destroy();
+        });
+        socket.pipe(other);
+      }
+    });
+  }
+
+  get port(): number {
+    return (this.#server.address() as { port: number }).port;
+  }
+
+  cutOff(): void {
+    this.#isCutOff = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  restore(): void {
+    this.#isCutOff = false;
+  }
+}
