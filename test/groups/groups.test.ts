@@ -133,7 +133,7 @@ describe('offsets', () => {
         { topic: 'orders', partition: 4, offset: 8, leaderEpoch: -1, metadata: '' },
         { topic: 'orders', partition: 0.5, offset: 8, leaderEpoch: -1, metadata: '' },
         { topic: '__proto__', partition: 0, offset: 8, leaderEpoch: -1, metadata: '' },
-        { topic: 'orders', partition: 2, offset: -1, leaderEpoch: -1, metadata: '' },
+        { topic: 'orders', partition: 2, offset: -3, leaderEpoch: -1, metadata: '' },
         { topic: 'orders', partition: 2, offset: Number.NaN, leaderEpoch: -1, metadata: '' },
         { topic: 'orders', partition: 2, offset: 2 ** 60, leaderEpoch: -1, metadata: '' },
         { topic: 'orders', partition: 2, offset: 1, leaderEpoch: -2, metadata: '' },
