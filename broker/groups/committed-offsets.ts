@@ -43,20 +43,11 @@ export class CommittedOffsets {
     this.#bytes -= offsetBytes(before);
   }
 
-  hasTopic(topic: string): boolean {
-    return this.#topics.has(topic);
-  }
-
-  topics(): IterableIterator<string> {
-    return this.#topics.keys();
-  }
-
   /** Of one topic, or of all. */
   list(topic?: string): CommittedOffset[] {
     const found: CommittedOffset[] = [];
-    for (const [name, partitions] of this.#topics) {
-      if (topic !== undefined && name !== topic) continue;
-      for (const [partition, { offset, leaderEpoch, metadata }] of partitions) {
+    for (const name of topic === undefined ? this.#topics.keys() : [topic]) {
+      for (const [partition, { offset, leaderEpoch, metadata }] of this.#topics.get(name) ?? []) {
         found.push({ topic: name, partition, offset, leaderEpoch, metadata });
       }
     }

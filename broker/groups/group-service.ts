@@ -4,6 +4,8 @@
  * assignments are bytes that only members understand, but for `consumer` groups (src/groups/consumer-protocol.ts).
  *
  * All failures are BurrowErrors: thrown or rejected where the request as a whole fails, in the entry where one fails.
+ * Storage that fails or is full is COORDINATOR_NOT_AVAILABLE here (`fields.reason` says why): clients know that it may pass.
+ * Whatever is told to a member or read back is durable.
  */
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
 
@@ -166,9 +168,15 @@ export interface GroupService {
 
   /** Resolves when the rebalance is over; never rejects. A member whose connection went away is left to its session timeout. */
   join(request: JoinGroupRequest): Promise<JoinGroupOutcome>;
-  /** Resolves when the leader has assigned. Rejects with UNKNOWN_MEMBER, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, … */
+  /**
+   * Resolves when the leader has assigned. Rejects with UNKNOWN_MEMBER, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, …; while
+   * groups are loading with REBALANCE_IN_PROGRESS too, as in Kafka.
+   */
   sync(request: SyncGroupRequest): Promise<SyncGroupOutcome>;
-  /** @throws BurrowError UNKNOWN_MEMBER, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, FENCED_INSTANCE, … */
+  /**
+   * Takes every heartbeat while groups are loading, as Kafka does.
+   * @throws BurrowError UNKNOWN_MEMBER, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, FENCED_INSTANCE, …
+   */
   heartbeat(member: MemberIdentity): void;
   leave(request: LeaveGroupRequest): Promise<readonly LeftMember[]>;
 

@@ -129,7 +129,9 @@ export class GroupShard {
       const ms = clock.monotonic() - startMs;
       logger.info({ partition: name, groups: this.#groups.size, ms }, 'groups loaded');
     }
-    await this.#removeOffsets((topic, partition) => !this.#options.partitionExists(topic, partition));
+    // Of topics that were deleted when nobody could note it.
+    const { partitionExists } = this.#options;
+    await this.#removeOffsets((offsets) => offsets.list().filter((at) => !partitionExists(at.topic, at.partition)));
   }
 
   #onLoaded(keyBytes: Uint8Array, value: Uint8Array | null, stored: Map<string, Uint8Array>): boolean {
@@ -381,22 +383,14 @@ export class GroupShard {
   async onTopicRemoved(topic: string): Promise<void> {
     if (this.#status.kind !== 'ready') return;
     await this.#options.log.settled();
-    await this.#removeOffsets((name) => name === topic);
+    await this.#removeOffsets((offsets) => offsets.list(topic));
   }
 
-  async #removeOffsets(isGone: (topic: string, partition: number) => boolean): Promise<void> {
-    await Promise.all(
-      Array.from(this.#groups.values(), (group) =>
-        this.#deleteAll(
-          group,
-          group.offsets.list().filter(({ topic, partition }) => isGone(topic, partition)),
-        ),
-      ),
-    ).catch((error: unknown) => {
-      this.#options.logger.warn(
-        { partition: this.#options.name, error: String(error) },
-        'offsets of deleted topics could not be removed',
-      );
+  async #removeOffsets(goneOf: (offsets: CommittedOffsets) => readonly CommittedOffset[]): Promise<void> {
+    const removals = Array.from(this.#groups.values(), (group) => this.#deleteAll(group, goneOf(group.offsets)));
+    await Promise.all(removals).catch((error: unknown) => {
+      const facts = { partition: this.#options.name, error: String(error) };
+      this.#options.logger.warn(facts, 'offsets of deleted topics could not be removed');
     });
   }
 

@@ -119,6 +119,25 @@ describe('offsets', () => {
     expect(batches[0]!.readInt32BE(57)).toBe(50);
   });
 
+  test('that fill more than a batch last as well, also those that come while others are on their way', async () => {
+    const node = await startWithTopic({ settings: { offsetsTopicPartitions: 1 } });
+    await node.groups.coordinatorOf('a');
+    const metadata = 'm'.repeat(4096);
+    const waves: Array<Promise<unknown>> = [];
+    for (let wave = 0; wave < 3; wave++) {
+      for (let group = 0; group < 1_200; group++) {
+        const at = [{ topic: 'orders', partition: wave, offset: group }];
+        waves.push(commit(node.groups, `g${group}`, at, undefined, metadata));
+      }
+      await Promise.resolve();
+    }
+    await Promise.all(waves);
+    const { groups } = await restart(node, 'crash');
+    for (let group = 0; group < 1_200; group++) {
+      expect(committed(groups, `g${group}`)).toEqual([0, 1, 2].map((partition) => `orders-${partition}: ${group}`));
+    }
+  });
+
   test('that are no offsets, of no partition, or with too much to say are refused one by one', async () => {
     const node = await startWithTopic({ settings: { offsetMetadataBytesMax: 10 } });
     const results = await node.groups.commitOffsets({

@@ -73,6 +73,21 @@ describe('a static member (KIP-345)', () => {
     expect(ended(script.sync(newId, 1, {}, 'i'))).toBe(`assigned ${leader}`);
   });
 
+  test('that leads others goes on leading when it comes back', () => {
+    const script = new GroupScript();
+    const [leader, follower] = [script.join(fixed), script.join()];
+    script.wait(300);
+    const [id, other] = [leader.outcome!.memberId, follower.outcome!.memberId];
+    script.sync(id, 1, { [id]: 'x', [other]: 'y' }, 'i');
+    script.stored();
+    const back = script.join(fixed);
+    expect(script.stored().leader).not.toBe(id);
+    expect(back.outcome).toMatchObject({ leader: back.outcome!.memberId, skipAssignment: true });
+    expect(back.outcome!.members.map(({ memberId }) => memberId).sort()).toEqual(
+      [other, back.outcome!.memberId].sort(),
+    );
+  });
+
   test('that leads and cannot skip the assignment is not told that it leads', () => {
     const script = new GroupScript();
     const [leader] = script.stable(1, fixed);
