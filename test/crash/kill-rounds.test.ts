@@ -34,7 +34,14 @@ describe('a broker that is killed under load', () => {
     expect(result.acknowledged).toBeGreaterThan(1000);
     expect(result.load.consumed).toBeGreaterThan(1000);
     expect(result.segmentsRemovedByRetention).toBe(true);
-    for (const count of [result.load.removals, result.topics.created, result.topics.deleted, result.topics.altered]) {
+    for (const count of [
+      result.load.removals,
+      result.topics.created,
+      result.topics.deleted,
+      result.topics.altered,
+      result.groups.commits,
+      result.groups.resets,
+    ]) {
       expect(count).toBeGreaterThan(0);
     }
   });

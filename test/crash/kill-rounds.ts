@@ -1,7 +1,7 @@
 /**
  * Rounds of kill -9 of a real broker under load, on one data folder: the broker dies at a random moment (at work, frozen,
  * starting, stopping), starts again by itself, and what it has then is held against everything that was acknowledged or
- * read before: records (ledger.ts), topics and their configuration (topic-visits.ts).
+ * read before: records (ledger.ts), topics and their configuration (topic-visits.ts), committed offsets (group-visits.ts).
  *
  * The seed decides what happens, not when the machine does it: a failing seed is likely to fail again, not certain.
  */
@@ -12,6 +12,7 @@ import path from 'node:path';
 import { BrokerProcess } from '../../bench/support/broker-process.ts';
 import { SeededRandom } from '../../broker/ports/seeded-random.ts';
 import { type Client, connect } from '../../client/index.ts';
+import { GroupVisits } from './group-visits.ts';
 import { KillLoad, type LoadCounts, pause } from './kill-load.ts';
 import { Ledger, type LedgerTopic, type PartitionFacts, Reading } from './ledger.ts';
 import { readPartition } from './read-partition.ts';
@@ -39,6 +40,7 @@ export interface KillRoundsResult {
   readonly load: LoadCounts;
   readonly segmentsRemovedByRetention: boolean;
   readonly topics: TopicVisits['counts'];
+  readonly groups: GroupVisits['counts'];
   readonly restartMsMedian: number;
   readonly restartMsMax: number;
 }
@@ -105,16 +107,17 @@ class KillRounds {
       }
       const load = new KillLoad(client, this.#ledger, this.#random.fork('load'), 'trimmed');
       const visits = new TopicVisits(client, this.#random.fork('visits'));
-      const broken = Promise.all([load.done, visits.done]).then(() => new Promise<never>(() => {}));
+      const groups = new GroupVisits(client, 'ledger', this.#random.fork('groups'));
+      const broken = Promise.all([load.done, visits.done, groups.done]).then(() => new Promise<never>(() => {}));
       for (let round = 1; round <= rounds; round++) {
-        await Promise.race([broken, this.#round(visits, round % readAllEvery === 0)]);
+        await Promise.race([broken, this.#round(visits, groups, round % readAllEvery === 0)]);
         onRound?.(round, this.#restartsMs.at(-1)!);
       }
-      await Promise.race([broken, Promise.all([load.stop(), visits.stop()])]);
+      await Promise.race([broken, Promise.all([load.stop(), visits.stop(), groups.stop()])]);
       await this.#broker!.kill();
       sabotage?.(this.#dataDir);
       await this.#start();
-      const stored = await this.#check(visits, true);
+      const stored = await this.#check(visits, groups, true);
       const restarts = this.#restartsMs.sort((a, b) => a - b);
       return {
         seed,
@@ -125,6 +128,7 @@ class KillRounds {
         load: load.counts,
         segmentsRemovedByRetention: this.#retentionWorked,
         topics: visits.counts,
+        groups: groups.counts,
         restartMsMedian: Math.round(restarts[restarts.length >> 1]!),
         restartMsMax: Math.round(restarts.at(-1)!),
       };
@@ -135,13 +139,13 @@ class KillRounds {
     }
   }
 
-  async #round(visits: TopicVisits, readAll: boolean): Promise<void> {
+  async #round(visits: TopicVisits, groups: GroupVisits, readAll: boolean): Promise<void> {
     const random = this.#random;
     await pause(random.between(0, 400));
     await this.#end(random.chance(0.5) ? 'working' : random.pick(DEATHS));
     while (random.chance(0.3)) await this.#dieStarting(random.between(0, 1000));
     await this.#start();
-    await this.#check(visits, readAll);
+    await this.#check(visits, groups, readAll);
   }
 
   async #end(death: Death): Promise<void> {
@@ -200,7 +204,7 @@ class KillRounds {
   }
 
   /** Compares what the broker has with what it must have. Returns how many records it has. The load goes on meanwhile. */
-  async #check(visits: TopicVisits, readAll: boolean): Promise<number> {
+  async #check(visits: TopicVisits, groups: GroupVisits, readAll: boolean): Promise<number> {
     const client = await connect(this.#broker!.nativeUrl);
     try {
       let stored = 0;
@@ -214,6 +218,7 @@ class KillRounds {
         }
       }
       await visits.check(client);
+      await groups.check(client);
       return stored;
     } finally {
       await client.close({ timeoutMs: 0 });
