@@ -8,15 +8,17 @@ function newestSegments(dataDir: string, topic: string): string[] {
   return fs
     .readdirSync(topics)
     .filter((name) => name.startsWith(`${topic}-`))
-    .map((name) => {
+    .flatMap((name) => {
       const segments = fs.readdirSync(path.join(topics, name)).filter((file) => file.endsWith('.log'));
-      return path.join(topics, name, segments.sort().at(-1)!);
+      // What was never written to has no file.
+      const newest = segments.sort().at(-1);
+      return newest === undefined ? [] : [path.join(topics, name, newest)];
     });
 }
 
 /** What a power loss may do with flush=none: the last bytes that were written never reached the disk. */
-function cutNewestSegments(dataDir: string, bytes: number): void {
-  for (const file of newestSegments(dataDir, 'ledger')) {
+function cutNewestSegments(dataDir: string, topic: string, bytes: number): void {
+  for (const file of newestSegments(dataDir, topic)) {
     fs.truncateSync(file, Math.max(0, fs.statSync(file).size - bytes));
   }
 }
@@ -53,15 +55,21 @@ describe('a broker that is killed under load', () => {
 
   it('is caught when acknowledged records are gone after it', { timeout: 60_000 }, async () => {
     // Behind the last checkpoint, where a torn end is nothing unusual to the broker: only the ledger knows better.
-    const sabotage = (dataDir: string): void => cutNewestSegments(dataDir, 1);
+    const sabotage = (dataDir: string): void => cutNewestSegments(dataDir, 'ledger', 1);
     const run = runKillRounds({ rounds: 1, seed: 7, flags: ['--flush', 'none'], sabotage });
     await expect(run).rejects.toThrow(/^ledger-\d ends at \d+, but record .* is lost$/);
+  });
+
+  it('is caught when acknowledged commits are gone after it', { timeout: 60_000 }, async () => {
+    const sabotage = (dataDir: string): void => cutNewestSegments(dataDir, '__consumer_offsets', 1);
+    const run = runKillRounds({ rounds: 2, seed: 7, flags: ['--flush', 'none'], sabotage });
+    await expect(run).rejects.toThrow(/^group .* \d+ is committed, but \d+ was acknowledged$/);
   });
 
   it('refuses to start on less than it knows to have synced', { timeout: 60_000 }, async () => {
     const sabotage = (dataDir: string): void => {
       fs.rmSync(path.join(dataDir, 'journal'), { recursive: true });
-      cutNewestSegments(dataDir, Number.MAX_SAFE_INTEGER);
+      cutNewestSegments(dataDir, 'ledger', Number.MAX_SAFE_INTEGER);
     };
     const error = await runKillRounds({ rounds: 1, seed: 7, sabotage }).catch((reason: Error) => reason);
     expect(String((error as Error).cause)).toContain('STORAGE_CORRUPT');
