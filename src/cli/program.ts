@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { BurrowError, toBurrowError } from '../errors/burrow-error.ts';
 import { addConsumeCommand } from './consume.ts';
 import { EXIT_USAGE, errorLine, exitCodeOf } from './exit-codes.ts';
+import { addGroupCommand } from './group.ts';
 import { addLogCommand } from './log.ts';
 import { addProduceCommand } from './produce.ts';
 import { addStartCommand } from './start.ts';
@@ -22,6 +23,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   addTopicCommand(program);
   addProduceCommand(program);
   addConsumeCommand(program);
+  addGroupCommand(program);
   addLogCommand(program);
   try {
     await program.parseAsync(words, { from: 'user' });

@@ -1,11 +1,11 @@
-/** What `--from` says about where to begin reading. */
+/** What `--from`, or another flag, says about a place in a log. */
 import { didYouMean } from '../closest-name.ts';
 import { BurrowError } from '../errors/burrow-error.ts';
 
 export type StartPosition = 'earliest' | 'latest' | { readonly offset: number } | { readonly timestamp: number };
 
 /** `earliest`, `latest`, an offset, `timestamp:MILLISECONDS`, or a date such as `2026-11-23` or `2026-11-23T10:00:00Z`. */
-export function parseStartPosition(text: string): StartPosition {
+export function parseStartPosition(text: string, flag = '--from'): StartPosition {
   if (text === 'earliest' || text === 'latest') return text;
   const [, prefix, digits] = /^(timestamp:)?(\d+)$/.exec(text) ?? [];
   if (digits !== undefined && Number.isSafeInteger(Number(digits))) {
@@ -17,6 +17,6 @@ export function parseStartPosition(text: string): StartPosition {
   if (milliseconds >= 0) return { timestamp: milliseconds };
   throw new BurrowError(
     'INVALID_ARGUMENT',
-    `--from is "${text}"; allowed: earliest, latest, an offset, timestamp:MILLISECONDS, or a date such as 2026-11-23T10:00:00Z.${didYouMean(text, ['earliest', 'latest'])}`,
+    `${flag} is "${text}"; allowed: earliest, latest, an offset, timestamp:MILLISECONDS, or a date such as 2026-11-23T10:00:00Z.${didYouMean(text, ['earliest', 'latest'])}`,
   );
 }
