@@ -76,7 +76,8 @@ export class GroupVisits {
       autoCommit: false,
       from: 'earliest',
     });
-    while (!this.#stopped) {
+    // At least once, so that there is something to check.
+    while (!this.#stopped || this.counts.commits === 0) {
       const records = await consumer.poll({ timeoutMs: 50, maxRecords: random.between(1, 500) });
       const next = new Map<number, number>();
       for (const { partition, offset } of records) next.set(partition, offset + 1);

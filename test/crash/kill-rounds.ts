@@ -27,6 +27,8 @@ export interface KillRoundsOptions {
   readonly flags?: readonly string[];
   /** Tampers with the data folder while the broker is down after the last round, to show that the checker notices. */
   readonly sabotage?: (dataDir: string) => void;
+  /** Changes something behind the ledgers' back, before the last restart: to show the same. */
+  readonly tamper?: (client: Client) => Promise<void>;
   readonly onRound?: (round: number, restartMs: number) => void;
 }
 
@@ -96,7 +98,7 @@ class KillRounds {
   }
 
   async run(): Promise<KillRoundsResult> {
-    const { rounds, seed, sabotage, onRound, readAllEvery = 1 } = this.#options;
+    const { rounds, seed, sabotage, tamper, onRound, readAllEvery = 1 } = this.#options;
     this.#port = await freePort();
     let client: Client | undefined;
     try {
@@ -114,6 +116,7 @@ class KillRounds {
         onRound?.(round, this.#restartsMs.at(-1)!);
       }
       await Promise.race([broken, Promise.all([load.stop(), visits.stop(), groups.stop()])]);
+      await tamper?.(client);
       await this.#broker!.kill();
       sabotage?.(this.#dataDir);
       await this.#start();
