@@ -33,6 +33,8 @@ interface Running {
 }
 
 const members = new Map<number, Running>();
+/** Told to leave before they had connected. */
+const abandoned = new Set<number>();
 
 /** Resolves when the parent's pipe has it. */
 function tell(report: MemberReport): Promise<void> {
@@ -45,6 +47,11 @@ async function join({ member, address, pattern, seed }: MemberCommand & { kind: 
   const report = (kind: 'assigned' | 'revoked' | 'lost') => (partitions: readonly TopicPartition[]) =>
     tell({ kind, member, partitions: partitions.map(({ partition }) => partition) });
   const client = await connect(address, { reconnectBackoff: { initialMs: 10, maxMs: 100 }, connectWaitMs: 10_000 });
+  if (abandoned.delete(member)) {
+    await client.close();
+    await tell({ kind: 'left', member });
+    return;
+  }
   const consumer = client.consumer({
     group: 'churn',
     ...(pattern ? { pattern: /^churn$/ } : { topics: ['churn'] }),
@@ -77,9 +84,13 @@ async function join({ member, address, pattern, seed }: MemberCommand & { kind: 
 
 async function leave(member: number): Promise<void> {
   const running = members.get(member);
+  if (running === undefined) {
+    abandoned.add(member);
+    return;
+  }
   members.delete(member);
-  await running?.consumer.close();
-  await running?.client.close();
+  await running.consumer.close();
+  await running.client.close();
   await tell({ kind: 'left', member });
 }
 
