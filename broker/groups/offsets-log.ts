@@ -5,6 +5,7 @@
  * small commits cost one. It counts once it is as durable as a produce with acks=all. Never more than one write is on its
  * way; so outcomes come in the order of the calls.
  */
+import { asBuffer } from '../../src/bytes/as-buffer.ts';
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import { BatchBuilder } from '../../src/records/batch-builder.ts';
 import { getNextOffset, isControl } from '../../src/records/batch-header.ts';
@@ -153,10 +154,6 @@ export class OffsetsLog {
       if (offset === before) return;
     }
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function damaged(log: string, nextOffset: number): BurrowError {

@@ -7,10 +7,12 @@
  * from WebAssembly elsewhere, which works on the caller's thread in either form.
  * In browsers `compression.browser.ts` stands in this file's place (package.json, "browser").
  */
+
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import * as lz4 from 'lz4-napi';
 import * as snappy from 'snappy';
+import { asBuffer } from '../bytes/as-buffer.ts';
 import { BurrowError, isBurrowError } from '../errors/burrow-error.ts';
 import type { Codec } from './batch-header.ts';
 import { lz4ContentBytes } from './lz4-frame.ts';
@@ -118,10 +120,6 @@ function limited(bytes: Uint8Array, bytesMax: number): Uint8Array {
 
 function joined(pieces: Buffer[]): Uint8Array {
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function decompressionError(codec: Codec, error: unknown, bytes: Uint8Array, bytesMax: number): BurrowError {

@@ -2,9 +2,9 @@
  * Translates native requests about consumer groups into calls on the group coordinator. Subscriptions and assignments are
  * bytes of the members, which pass through.
  */
-import { BurrowError } from '../../../src/errors/burrow-error.ts';
-import type { GroupService, PartitionResult } from '../../groups/group-service.ts';
-import { entry, failure, type Handler, type HandlerContext, SUCCESS, unique } from './handler.ts';
+import type { BurrowError } from '../../../src/errors/burrow-error.ts';
+import type { PartitionResult } from '../../groups/group-service.ts';
+import { entry, failure, type Handler, SUCCESS, unique } from './handler.ts';
 
 type GroupMessage =
   | 'findCoordinator'
@@ -21,11 +21,11 @@ type GroupMessage =
 
 export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
   async findCoordinator(context, { groupId }) {
-    return { nodeId: await groupsOf(context).coordinatorOf(groupId) };
+    return { nodeId: await context.groups.coordinatorOf(groupId) };
   },
 
   async joinGroup(context, { groupInstanceId, reason, ...request }) {
-    const outcome = await groupsOf(context).join({
+    const outcome = await context.groups.join({
       ...request,
       groupInstanceId: groupInstanceId ?? undefined,
       reason: reason ?? undefined,
@@ -46,7 +46,7 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
   },
 
   async syncGroup(context, { groupInstanceId, protocolType, protocolName, ...member }) {
-    return groupsOf(context).sync({
+    return context.groups.sync({
       ...member,
       groupInstanceId: groupInstanceId ?? undefined,
       protocolType: protocolType ?? undefined,
@@ -55,12 +55,12 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
   },
 
   heartbeat(context, { groupInstanceId, ...member }) {
-    groupsOf(context).heartbeat({ ...member, groupInstanceId: groupInstanceId ?? undefined });
+    context.groups.heartbeat({ ...member, groupInstanceId: groupInstanceId ?? undefined });
     return {};
   },
 
   async leaveGroup(context, { groupId, members }) {
-    const left = await groupsOf(context).leave({
+    const left = await context.groups.leave({
       groupId,
       members: members.map(({ memberId, groupInstanceId, reason }) => ({
         memberId,
@@ -78,7 +78,7 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
   },
 
   async commitOffsets(context, { groupInstanceId, ...request }) {
-    const results = await groupsOf(context).commitOffsets({
+    const results = await context.groups.commitOffsets({
       ...request,
       groupInstanceId: groupInstanceId ?? undefined,
     });
@@ -86,20 +86,20 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
   },
 
   fetchOffsets(context, { groupId, partitions }) {
-    return { partitions: groupsOf(context).fetchOffsets(groupId, partitions ?? undefined) };
+    return { partitions: context.groups.fetchOffsets(groupId, partitions ?? undefined) };
   },
 
   async deleteOffsets(context, { groupId, partitions }) {
-    const results = await groupsOf(context).deleteOffsets(groupId, partitions);
+    const results = await context.groups.deleteOffsets(groupId, partitions);
     return { partitions: results.map(partitionAnswer) };
   },
 
   listGroups(context) {
-    return { groups: groupsOf(context).listGroups() };
+    return { groups: context.groups.listGroups() };
   },
 
   async describeGroups(context, { groupIds }) {
-    const groups = groupsOf(context);
+    const { groups } = context;
     const pending = unique(groupIds).map((groupId) =>
       entry(
         () => {
@@ -118,7 +118,7 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
   },
 
   async deleteGroups(context, { groupIds }) {
-    const groups = groupsOf(context);
+    const { groups } = context;
     const pending = unique(groupIds).map((groupId) =>
       entry<{ groupId: string; errorNumber: number; message: string | null }>(
         async () => {
@@ -131,11 +131,6 @@ export const groupHandlers: { readonly [N in GroupMessage]: Handler<N> } = {
     return { groups: await Promise.all(pending) };
   },
 };
-
-function groupsOf({ groups }: HandlerContext): GroupService {
-  if (groups === undefined) throw new BurrowError('NOT_IMPLEMENTED', 'This broker keeps no consumer groups.');
-  return groups;
-}
 
 function resultOf(error: BurrowError | undefined): { errorNumber: number; message: string | null } {
   return error === undefined ? SUCCESS : failure(error);

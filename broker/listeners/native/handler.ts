@@ -8,8 +8,7 @@ import type { NativeLimits } from './native-limits.ts';
 
 export interface HandlerContext {
   readonly service: BrokerService;
-  /** Undefined: this broker keeps no groups. */
-  readonly groups: GroupService | undefined;
+  readonly groups: GroupService;
   readonly clock: Clock;
   readonly limits: NativeLimits;
   /** Who asks. */

@@ -2,6 +2,7 @@
  * Translates native requests into calls on the broker's services and their outcomes into responses. One entry per
  * message; what fails, fails per entry. Produce and fetch are per batch, nothing here is per record.
  */
+import { asBuffer } from '../../../src/bytes/as-buffer.ts';
 import { BurrowError, toBurrowError } from '../../../src/errors/burrow-error.ts';
 import { errorRow } from '../../../src/errors/table.ts';
 import type { RequestOf, ResponseOf } from '../../../src/protocol/messages.ts';
@@ -273,10 +274,6 @@ function isolationOf(value: number): FetchRequest['isolation'] {
   if (value === 0) return 'read_uncommitted';
   if (value === 1) return 'read_committed';
   throw invalid(`isolation must be 0 or 1, not ${value}.`);
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function invalid(text: string): BurrowError {

@@ -22,7 +22,7 @@ import { normalizeRules, refuseUpgrade } from './upgrade-check.ts';
 export interface NativeListenerOptions {
   readonly service: BrokerService;
   /** Without it, requests about groups are answered NOT_IMPLEMENTED. */
-  readonly groups?: GroupService;
+  readonly groups: GroupService;
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;

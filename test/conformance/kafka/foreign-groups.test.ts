@@ -1,9 +1,9 @@
 /**
- * Consumer groups with clients that nobody here wrote: kafkajs and kcat, alone and each other's neighbours on one broker. What
+ * Consumer groups with clients that nobody here wrote: kafkajs and kcat. What
  * they must keep: every record is seen, a member that was killed is replaced from the last commit, and groups outlive the
  * broker's restart. Groups of mixed members stand in `mixed-group.test.ts`.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -12,6 +12,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { BrokerProcess } from '../../../bench/support/broker-process.ts';
 import { startBroker } from '../../../broker/index.ts';
 import { ensureKcat } from '../../support/foreign-clients.ts';
+import { startKcatMember } from '../../support/kcat-member.ts';
 
 const kcat = await ensureKcat();
 
@@ -63,19 +64,15 @@ async function startKafkajs(kafka: Kafka, seen: Set<string>): Promise<Consumer> 
 }
 
 function startKcat(address: string, seen: Set<string>): ChildProcess {
-  const settings = ['auto.offset.reset=earliest', 'session.timeout.ms=1000', 'heartbeat.interval.ms=100'].flatMap(
-    (setting) => ['-X', setting],
-  );
-  const flags = ['-b', address, ...settings, '-X', 'auto.commit.interval.ms=100', '-u', '-f', '%s\n', '-G', GROUP];
-  const child = spawn((kcat as { program: string }).program, [...flags, TOPIC]);
-  onTestFinished(() => void child.kill('SIGKILL'));
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    const lines = (text + chunk.toString()).split('\n');
-    text = lines.pop()!;
-    for (const line of lines) seen.add(line);
-  });
-  return child;
+  const settings = [
+    'auto.offset.reset=earliest',
+    'session.timeout.ms=1000',
+    'heartbeat.interval.ms=100',
+    'auto.commit.interval.ms=100',
+  ];
+  const { program } = kcat as { program: string };
+  const options = { program, address, group: GROUP, topic: TOPIC, format: '%s', settings };
+  return startKcatMember(options, (line) => seen.add(line));
 }
 
 async function membersOf(admin: Admin): Promise<number> {

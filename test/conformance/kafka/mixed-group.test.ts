@@ -1,9 +1,10 @@
 /** Members of the native SDK and of librdkafka in one group: each leads once, with every assignor that both have. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startBroker } from '../../../broker/index.ts';
 import { type AssignorName, type Consumer, connect } from '../../../client/index.ts';
 import { ensureKcat } from '../../support/foreign-clients.ts';
+import { startKcatMember } from '../../support/kcat-member.ts';
 
 const kcat = await ensureKcat();
 
@@ -33,16 +34,10 @@ async function setUp(assignor: AssignorName) {
       'heartbeat.interval.ms=100',
       'auto.offset.reset=earliest',
     ];
-    const flags = ['-b', broker.addresses.kafka!, ...settings.flatMap((each) => ['-X', each])];
-    const child = spawn((kcat as { program: string }).program, [...flags, '-u', '-f', '%p/%o\n', '-G', 'g', 't']);
-    onTestFinished(() => void child.kill('SIGKILL'));
-    let text = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      const lines = (text + chunk.toString()).split('\n');
-      text = lines.pop()!;
-      for (const line of lines) seen.add(line);
-    });
-    return child;
+    const { program } = kcat as { program: string };
+    const address = broker.addresses.kafka!;
+    const options = { program, address, group: 'g', topic: 't', format: '%p/%o', settings };
+    return startKcatMember(options, (line) => seen.add(line));
   };
   /** By client id, how many partitions each has, once the group has settled on that. */
   const shares = async (expected: Readonly<Record<string, number>>) => {

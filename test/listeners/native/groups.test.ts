@@ -236,13 +236,6 @@ describe('requests about groups', () => {
     const gone = await client.request('deleteGroups', { groupIds: ['g', 'busy'] });
     expect(numbers(gone.groups)).toEqual([0, number('NON_EMPTY_GROUP')]);
   });
-
-  test('are not available on a broker without groups', async () => {
-    const { port } = await startTarget();
-    const client = await TestClient.open(port);
-    await expect(client.request('listGroups', {})).rejects.toMatchObject({ code: 'NOT_IMPLEMENTED' });
-    await expect(client.request('joinGroup', joinOf())).rejects.toMatchObject({ code: 'NOT_IMPLEMENTED' });
-  });
 });
 
 /** Never ends describing its topics. */

@@ -12,6 +12,7 @@ import { decodeResponse, decodeServerFrame, encodeRequest, type ServerFrame } fr
 import type { MessageName, RequestOf, ResponseOf } from '../../../src/protocol/messages.ts';
 import { SUBPROTOCOL } from '../../../src/protocol/version.ts';
 import { FakeBrokerService } from '../../support/fake-broker-service.ts';
+import { FakeGroupService } from '../../support/fake-group-service.ts';
 
 export interface LogLine {
   readonly text: string;
@@ -37,9 +38,10 @@ export async function startTarget(options: TargetOptions = {}): Promise<Target> 
   const logLines: LogLine[] = [];
   const write = (fields: object, text: string): void => void logLines.push({ ...fields, text });
   const logger: Logger = { debug() {}, info() {}, warn: write, error: write, child: () => logger };
-  const { service = new FakeBrokerService(), ...rest } = options;
+  const { service = new FakeBrokerService(), groups = new FakeGroupService(), ...rest } = options;
   const listener = await startNativeListener({
     service,
+    groups,
     host: '127.0.0.1',
     port: 0,
     clock: systemClock,

@@ -5,11 +5,14 @@
  *   (KIP-394). v5 knows static members (KIP-345). v6 is flexible. v7 names the protocol type (KIP-559). v8 brings a reason
  *   for the log (KIP-800), v9 lets a returning static leader skip the assignment (KIP-814).
  */
-import { BurrowError } from '../../../../src/errors/burrow-error.ts';
+import { asBuffer } from '../../../../src/bytes/as-buffer.ts';
+import { toBurrowError } from '../../../../src/errors/burrow-error.ts';
+import { failedJoin } from '../../../groups/group-errors.ts';
 import type { JoinGroupOutcome } from '../../../groups/group-service.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import { NO_ERROR, toKafkaError } from '../error-code.ts';
 import { joinGroupRequest, joinGroupResponse } from '../schema/11-join-group.ts';
+import { unlessCancelled } from './waiting-member.ts';
 
 const KNOWN_MEMBER_ID_SINCE = 4;
 const NULLABLE_PROTOCOL_SINCE = 7;
@@ -37,28 +40,12 @@ export const joinGroup = defineApi({
       supportsSkippingAssignment: version >= SKIP_ASSIGNMENT_SINCE,
       reason: request.reason ?? undefined,
     });
-    return answer(await Promise.race([joined, leftAlone(request.memberId, context)]), context);
+    const outcome = await unlessCancelled(joined, context).catch((error: unknown) =>
+      failedJoin(request.memberId, toBurrowError(error)),
+    );
+    return answer(outcome, context);
   },
 });
-
-/** Settles if the listener closes before the rebalance is over: the client then looks for another coordinator. */
-function leftAlone(memberId: string, { onCancel }: RequestContext): Promise<JoinGroupOutcome> {
-  return new Promise((resolve) => {
-    onCancel(() => {
-      const error = new BurrowError('COORDINATOR_NOT_AVAILABLE');
-      resolve({
-        error,
-        memberId,
-        generationId: -1,
-        protocolType: undefined,
-        protocolName: undefined,
-        leader: '',
-        skipAssignment: false,
-        members: [],
-      });
-    });
-  });
-}
 
 function answer(outcome: JoinGroupOutcome, { version, logger }: RequestContext) {
   const { error, protocolType, protocolName, members, ...rest } = outcome;
@@ -73,8 +60,4 @@ function answer(outcome: JoinGroupOutcome, { version, logger }: RequestContext) 
       metadata: asBuffer(metadata),
     })),
   };
-}
-
-export function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

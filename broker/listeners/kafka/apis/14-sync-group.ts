@@ -2,11 +2,11 @@
  * SyncGroup, versions 0–5: the leader brings the assignment, everybody gets theirs; answered when the leader has come.
  * v3 knows static members (KIP-345); v4 is flexible; v5 names the protocol (KIP-559).
  */
-import { BurrowError } from '../../../../src/errors/burrow-error.ts';
+import { asBuffer } from '../../../../src/bytes/as-buffer.ts';
 import { defineApi } from '../api.ts';
 import { NO_ERROR, toKafkaError } from '../error-code.ts';
 import { syncGroupRequest, syncGroupResponse } from '../schema/14-sync-group.ts';
-import { asBuffer } from './11-join-group.ts';
+import { unlessCancelled } from './waiting-member.ts';
 
 const NO_ASSIGNMENT = Buffer.alloc(0);
 
@@ -15,11 +15,8 @@ export const syncGroup = defineApi({
   name: 'SyncGroup',
   request: syncGroupRequest,
   response: syncGroupResponse,
-  async handle(request, { groups, logger, onCancel }) {
-    // If the listener closes before the leader has come, the client looks for another coordinator.
-    const leftAlone = new Promise<never>((_, reject) => {
-      onCancel(() => reject(new BurrowError('COORDINATOR_NOT_AVAILABLE')));
-    });
+  async handle(request, context) {
+    const { groups, logger } = context;
     try {
       const synced = groups.sync({
         groupId: request.groupId,
@@ -30,7 +27,7 @@ export const syncGroup = defineApi({
         protocolName: request.protocolName ?? undefined,
         assignments: request.assignments,
       });
-      const { protocolType, protocolName, assignment } = await Promise.race([synced, leftAlone]);
+      const { protocolType, protocolName, assignment } = await unlessCancelled(synced, context);
       return { errorCode: NO_ERROR, protocolType, protocolName, assignment: asBuffer(assignment) };
     } catch (error) {
       return { errorCode: toKafkaError(error, logger).errorCode, assignment: NO_ASSIGNMENT };

@@ -2,11 +2,11 @@
  * DescribeGroups, versions 0–5: members and their assignments. v3 tells operations allowed (KIP-430), v4 static members; v5 is
  * flexible. A group that does not exist is `Dead`, and no error, as in Kafka.
  */
+import { asBuffer } from '../../../../src/bytes/as-buffer.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import { ALL_GROUP_OPERATIONS } from '../authorized-operations.ts';
 import { NO_ERROR, toKafkaError } from '../error-code.ts';
 import { describeGroupsRequest, describeGroupsResponse } from '../schema/15-describe-groups.ts';
-import { asBuffer } from './11-join-group.ts';
 
 export const describeGroups = defineApi({
   key: 15,
