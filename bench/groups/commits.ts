@@ -31,7 +31,7 @@ export async function measureCommits(options: GroupsBenchmarkOptions): Promise<P
   const lines = [
     '## Commits',
     '',
-    'One process with all members, flush=always. A member commits one offset and waits for the acknowledgment before the next.',
+    'One process with all members, each with a connection of its own, flush=always. A member commits one offset and waits for the acknowledgment before the next.',
     '',
     '| groups | members of each | commits/s | p50 | p99 |',
     '|---:|---:|---:|---:|---:|',

@@ -14,7 +14,7 @@ interface Group {
 export type GroupTask =
   /** One member; consumes all that its partitions have. */
   | (Group & { readonly role: 'consume'; readonly recordsPerPartition: number })
-  /** One member per entry of `groups`; each commits one offset after the other. */
+  /** One member per entry of `groups`, each with a connection of its own; each commits one offset after the other. */
   | {
       readonly role: 'commit';
       readonly url: string;
@@ -87,8 +87,8 @@ async function consume({ url, group, topic, recordsPerPartition }: GroupTask & {
 }
 
 async function commit({ url, topic, groups, seconds }: GroupTask & { role: 'commit' }): Promise<void> {
-  const client = await connect(url, CONNECT);
-  const consumers = await Promise.all(groups.map((group) => joined(client, group, topic)));
+  const clients = await Promise.all(groups.map(() => connect(url, CONNECT)));
+  const consumers = await Promise.all(groups.map((group, index) => joined(clients[index]!, group, topic)));
   tell({ kind: 'ready' });
   await told('go');
   const histogram = newHistogram();
@@ -106,7 +106,7 @@ async function commit({ url, topic, groups, seconds }: GroupTask & { role: 'comm
   await Promise.all(consumers.map(lane));
   const took = (performance.now() - startMs) / 1000;
   tell({ kind: 'committed', result: { ...summary(histogram), seconds: took } });
-  await client.close();
+  await Promise.all(clients.map((client) => client.close()));
   process.disconnect();
 }
 
