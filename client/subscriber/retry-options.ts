@@ -79,7 +79,7 @@ export function resolveFailureOptions(options: FailureOptions, group: string | u
   if (retry.mode === 'topic' && group === undefined) {
     throw invalid('retry.mode', "retry.mode: 'topic' needs a group: its retry topics are named after it.");
   }
-  return { retry, deadLetter: resolveDeadLetterOptions(options.deadLetter ?? group !== undefined, group) };
+  return { retry, deadLetter: resolveDeadLetterOptions(options.deadLetter, group) };
 }
 
 function resolveRetryOptions(options: RetryOptions): ResolvedRetryOptions {
@@ -109,9 +109,10 @@ function resolveRetryOptions(options: RetryOptions): ResolvedRetryOptions {
 }
 
 function resolveDeadLetterOptions(
-  given: boolean | DeadLetterOptions,
+  asked: boolean | DeadLetterOptions | undefined,
   group: string | undefined,
 ): ResolvedDeadLetterOptions | undefined {
+  const given = asked === undefined ? group !== undefined : asked;
   if (given === false) return undefined;
   if (given !== true && (typeof given !== 'object' || given === null)) {
     throw invalid('deadLetter', `Option deadLetter must be true, false or an object, not ${String(given)}.`);
