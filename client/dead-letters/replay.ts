@@ -107,8 +107,8 @@ export class Replay {
     const before = stored.forLog(start, end);
     const from = all === true ? start : before.nextOffset;
     if (all !== true) this.#alreadyReplayed += from - start;
-    let noted = stored;
     let progress = before;
+    if (dryRun !== true && from < end) await this.#progress.write(partition, before);
     let position = from;
     for await (const records of scan(from)) {
       const chunk: ProducerRecord[] = [];
@@ -127,10 +127,7 @@ export class Replay {
         this.#targets.set(replayed.topic, (this.#targets.get(replayed.topic) ?? 0) + 1);
       }
       progress = progress.with(done);
-      if (dryRun !== true) {
-        await this.#store(partition, noted, progress, chunk);
-        noted = progress;
-      }
+      if (dryRun !== true) await this.#store(partition, progress, chunk);
       if (this.#left === 0) break;
     }
     if (dryRun === true || keep === true || progress.nextOffset <= start) return;
@@ -168,17 +165,13 @@ export class Replay {
   }
 
   /** First the records, then the note: a crash in between repeats rather than loses. */
-  async #store(
-    partition: number,
-    noted: ReplayedOffsets,
-    progress: ReplayedOffsets,
-    chunk: readonly ProducerRecord[],
-  ): Promise<void> {
-    if (chunk.length > 0) {
-      this.#progress.checkNotable(partition, progress);
-      await this.#progress.checkUnchanged(partition, noted);
-      await this.#producer!.sendMany(chunk);
-    } else if (progress.nextOffset === noted.nextOffset && progress.metadata === noted.metadata) return;
+  async #store(partition: number, progress: ReplayedOffsets, chunk: readonly ProducerRecord[]): Promise<void> {
+    if (chunk.length === 0) return;
+    this.#progress.checkNotable(partition, progress);
+    await this.#progress.checkStillOurs(partition);
+    await this.#producer!.sendMany(chunk);
+    // Again: to write over what another run has noted would hide the one from the other.
+    await this.#progress.checkStillOurs(partition);
     await this.#progress.write(partition, progress);
   }
 

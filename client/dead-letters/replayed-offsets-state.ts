@@ -1,6 +1,6 @@
 /**
  * Which records of one partition of a dead-letter topic have been replayed: all below an offset, and ranges beyond it. It is kept as
- * the committed offset of a group with the ranges as its metadata, so it goes when the topic is deleted. Pure.
+ * the committed offset of a group with the ranges in its metadata, so it goes when the topic is deleted. Pure.
  *
  *     1:<skip>-<count>,<skip>-<count>…     numbers in base 36; skip counts from the end of the range before
  */
@@ -11,8 +11,6 @@ export interface OffsetRange {
 }
 
 const FORMAT = '1:';
-/** The brokers' default of offset-metadata-bytes-max. */
-export const PROGRESS_CHARACTERS_MAX = 4096;
 
 export class ReplayedOffsets {
   /** Everything below is done: replayed, or no record at all. */
