@@ -1,4 +1,7 @@
 /** Failing records against a real broker: how often they are tried, where they land, and that a replay puts them back. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Broker, type BrokerOptions, startBroker } from '../../../broker/index.ts';
@@ -6,6 +9,7 @@ import {
   type Client,
   connect,
   type DeadLetter,
+  type FailurePolicy,
   type FailurePolicyOptions,
   type HeaderValue,
   jsonSerializer,
@@ -228,6 +232,61 @@ test('without a dead-letter topic the subscription stops with the error, and com
   const [, record] = await readAll(client, 'orders');
   await expect(policy.setAside(record!, 2, new Error('x'))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   expect(await client.admin().listTopics()).not.toContain('orders.g.dlq');
+});
+
+test('a crash between setting aside and committing leaves a duplicate, never a gap', async () => {
+  const { client } = await setUp();
+  await client.admin().createTopic({ name: 'orders', partitions: 1 });
+  await client.producer().sendMany(['a', 'b', 'c'].map((value) => ({ topic: 'orders', value: bytes(value) })));
+  const options = { topics: ['orders'], group: 'g', retry: { attempts: 1 } } as const;
+  const policy = await openFailurePolicy(client, options);
+  onTestFinished(() => policy.close());
+  // Set aside and durable; the offset is not committed any more.
+  const crashing: FailurePolicy = {
+    retryTopics: [],
+    decide: (...of) => policy.decide(...of),
+    waitMs: () => 0,
+    attemptsBefore: () => 0,
+    setAside: async (...of) => {
+      await policy.setAside(...of);
+      throw new Error('crash');
+    },
+  };
+  const handler: Handler = ({ value }) => {
+    if (text(value) === 'b') throw new Error('no');
+  };
+  const first = new SequentialSubscriber(client, 'g', ['orders'], crashing, handler);
+  await expect(first.done).rejects.toThrow('crash');
+  await first.close();
+  const { subscriber } = await subscribe(client, options, handler);
+  await vi.waitFor(async () => expect(await subscriber.consumer.committed()).toMatchObject([{ offset: 3 }]));
+  const letters = await deadLetters(client, 'orders.g.dlq');
+  expect(letters.map(({ value, origin }) => [text(value), origin?.offset])).toEqual([
+    ['b', 1],
+    ['b', 1],
+  ]);
+});
+
+test('a record is set aside once the broker is back', async () => {
+  const storage = await mkdtemp(join(tmpdir(), 'burrow-dlq-'));
+  onTestFinished(() => rm(storage, { recursive: true, force: true }));
+  const { broker, client } = await setUp({ storage, diskFreeBytesMin: 0 });
+  await client.admin().createTopic({ name: 'orders', partitions: 1 });
+  await client.producer().send({ topic: 'orders', value: bytes('v') });
+  const [record] = await readAll(client, 'orders');
+  const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'g', retry: { attempts: 1 } });
+  onTestFinished(() => policy.close({ timeoutMs: 0 }));
+  await broker.close();
+  let isStored = false;
+  const storing = policy.setAside(record!, 1, new Error('no')).then(() => {
+    isStored = true;
+  });
+  await until(() => !client.connected);
+  expect(isStored).toBe(false);
+  const again = await startBroker({ storage, diskFreeBytesMin: 0, port: broker.ports.native });
+  onTestFinished(() => again.close());
+  await storing;
+  expect(await deadLetters(client, 'orders.g.dlq')).toHaveLength(1);
 });
 
 describe('the topics that records are set aside in', () => {

@@ -90,6 +90,32 @@ describe('retry topics', () => {
     );
   });
 
+  test('hand out in their order, and yet hold no record longer than twice the jitter beyond its own delay', () => {
+    const arrival = fc.record({
+      afterMs: fc.nat(20_000),
+      attempt: fc.integer({ min: 1, max: 12 }),
+      fraction: anyFraction,
+    });
+    const retry = fc
+      .record({ delayMs: fc.integer({ min: 1, max: 5000 }), jitter: fc.double({ min: 0, max: 1, noNaN: true }) })
+      .map((options) => resolve({ ...options, mode: 'topic', attempts: 13, delayMsMax: 600_000 }));
+    fc.assert(
+      fc.property(retry, fc.array(arrival, { maxLength: 60 }), (options, arrivals) => {
+        let nowMs = 0;
+        const freeAtMs = new Map<number, number>();
+        for (const { afterMs, attempt, fraction } of arrivals) {
+          nowMs += afterMs;
+          const step = retryStep(options, attempt);
+          const dueAtMs = nowMs + retryDelayMs(options, attempt, fraction);
+          const handedOutAtMs = Math.max(dueAtMs, freeAtMs.get(step) ?? 0);
+          freeAtMs.set(step, handedOutAtMs);
+          const slackMs = 2 * options.jitter * nominalDelayMs(options, attempt);
+          expect(handedOutAtMs - dueAtMs).toBeLessThanOrEqual(Math.ceil(slackMs) + 1);
+        }
+      }),
+    );
+  });
+
   test('are not too many', () => {
     const retry = { mode: 'topic', attempts: 100, delayMs: 1 } as const;
     checkRetrySteps(resolve({ ...retry, delayMsMax: 2 ** (RETRY_STEPS_MAX - 1) }));
