@@ -4,9 +4,10 @@ import { Admin } from './admin.ts';
 import type { BackoffOptions } from './backoff.ts';
 import { type ClientClock, systemClientClock } from './clock.ts';
 import { Cluster } from './cluster.ts';
-import { ConsumerTransport, ProducerTransport } from './cluster-transport.ts';
+import { ConsumerTransport, GroupTransport, ProducerTransport } from './cluster-transport.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions } from './consumer/consumer-options.ts';
+import { DeadLetters } from './dead-letters/dead-letters.ts';
 import { integerOption } from './options.ts';
 import { Producer } from './producer/producer.ts';
 import type { ProducerOptions } from './producer/producer-options.ts';
@@ -136,6 +137,17 @@ export class Client {
   admin(): Admin {
     this.#checkOpen();
     return new Admin(this.#cluster);
+  }
+
+  /** Lists, reads, replays and purges what subscribers have given up. */
+  deadLetters(): DeadLetters {
+    this.#checkOpen();
+    return new DeadLetters({
+      groups: new GroupTransport(this.#cluster),
+      admin: () => this.admin(),
+      consumer: (options) => this.consumer(options),
+      producer: (options) => this.producer(options),
+    });
   }
 
   /**
