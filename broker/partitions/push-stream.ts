@@ -78,7 +78,13 @@ export class PartitionsPushStream implements PushStream {
   }
 
   /** Of the first partition in turn that has something to tell. */
-  async #read({ recordsMax, bytesMax }: { recordsMax: number; bytesMax: number }): Promise<PushedPartition | undefined> {
+  async #read({
+    recordsMax,
+    bytesMax,
+  }: {
+    recordsMax: number;
+    bytesMax: number;
+  }): Promise<PushedPartition | undefined> {
     for (const member of this.#ready) {
       this.#ready.delete(member);
       const { partition } = member;

@@ -315,8 +315,7 @@ export class FakeBrokerService implements BrokerService {
         offsets.delete(key);
         const [batch] = answer.records;
         if (answer.error !== undefined) return { ...answer, offset, recordsCount: 0, bytes: 0 };
-        const nextOffset =
-          batch === undefined ? offset : Number(batch.readBigInt64BE(0)) + batch.readInt32BE(23) + 1;
+        const nextOffset = batch === undefined ? offset : Number(batch.readBigInt64BE(0)) + batch.readInt32BE(23) + 1;
         offsets.set(key, { asked: { ...entry.asked, offset: nextOffset }, isNew: false });
         return { ...answer, offset, recordsCount: batch?.readInt32BE(57) ?? 0, bytes: batch?.length ?? 0 };
       },
