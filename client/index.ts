@@ -38,4 +38,7 @@ export {
   type Serializer,
   stringSerializer,
 } from './serializers.ts';
+export type { FailureDecision, FailurePolicy, RawRecord } from './subscriber/failure-policy.ts';
+export type { Subscriber } from './subscriber/subscriber.ts';
+export type { BatchHandler, RecordHandler, SubscribeOptions, Topics } from './subscriber/subscriber-options.ts';
 export type { TopicPartition } from './topic-partition.ts';
