@@ -59,9 +59,11 @@ export async function runPushBenchmark(options: PushBenchmarkOptions): Promise<v
     for (const [name, values] of figures)
       say(`  ${name.padEnd(42)} ${Math.round(median(values)).toLocaleString('en-US')}`);
   }
+  say('end to end at 10,000/s of 100 B, flush=always, from when a record was due');
   for (let round = 0; round < rounds; round++) {
-    const latency = await latencyRound(options.latencySeconds);
-    say(`push at 10,000/s, flush=always: ${JSON.stringify(latency)}`);
+    for (const kind of ['pull', 'push'] as const) {
+      say(`  ${kind} ${JSON.stringify(await latencyRound(options.latencySeconds, kind))}`);
+    }
   }
 }
 
@@ -89,12 +91,17 @@ function produce(url: string, records: number): Promise<ThroughputResult> {
   return work(LOG_WORKER, task);
 }
 
-async function latencyRound(seconds: number): Promise<LatencyResult> {
+async function latencyRound(seconds: number, kind: 'pull' | 'push'): Promise<LatencyResult> {
   const perSecond = 10_000;
   return withBroker(async (url) => {
-    const handle: PushTask = { role: 'handle-at-rate', url, topic: TOPIC, records: perSecond * seconds };
     const send: WorkerTask = { role: 'send-at-rate', url, topic: TOPIC, perSecond, seconds, recordBytes: 100 };
-    const [handled] = await Promise.all([work<LatencyResult>(PUSH_WORKER, handle), work(LOG_WORKER, send)]);
+    const asked = { url, topic: TOPIC, records: perSecond * seconds };
+    const [handled] = await Promise.all([
+      kind === 'push'
+        ? work<LatencyResult>(PUSH_WORKER, { role: 'handle-at-rate', ...asked })
+        : work<LatencyResult>(LOG_WORKER, { role: 'receive-at-rate', ...asked }),
+      work(LOG_WORKER, send),
+    ]);
     return handled;
   });
 }
