@@ -106,7 +106,8 @@ export class ConsumerRing<C extends RingConsumer> {
   /** As in RabbitMQ: the highest priority, then who came first. */
   #successor(): C | undefined {
     let best: C | undefined;
-    for (const consumer of this.#consumers) if (best === undefined || consumer.priority > best.priority) best = consumer;
+    for (const consumer of this.#consumers)
+      if (best === undefined || consumer.priority > best.priority) best = consumer;
     return best;
   }
 }

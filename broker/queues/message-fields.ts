@@ -54,12 +54,7 @@ export function expirationOf(bytes: Uint8Array, position: number, byteCount: num
 }
 
 /** A header that is a string, undefined otherwise. Looks at the top level of the table only. */
-export function textHeaderOf(
-  bytes: Buffer,
-  position: number,
-  byteCount: number,
-  name: string,
-): string | undefined {
+export function textHeaderOf(bytes: Buffer, position: number, byteCount: number, name: string): string | undefined {
   const end = position + byteCount;
   const at = fieldPosition(bytes, position, end, HEADERS);
   if (at === -1) return undefined;

@@ -2,9 +2,10 @@
  * Reads the messages of a queue by offset: mostly one after the other, sometimes an older one that came back. Keeps the
  * batches that were read last; so what is read ahead is bounded, whatever the length of the queue.
  */
+
+import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { getBaseOffset, getBaseTimestamp, getBatchBytes, getNextOffset } from '../../src/records/batch-header.ts';
 import { batchPositions, recordsSection } from '../../src/records/batch-iterator.ts';
-import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { RecordCursor } from '../../src/records/record-cursor.ts';
 import { MessageView } from './message-batch.ts';
 
@@ -57,7 +58,8 @@ export class MessageReader {
    */
   at(offset: number, endOffset: number): MessageView | undefined {
     const [first] = this.#batches;
-    if (first !== undefined && offset >= first.baseOffset && offset < first.nextOffset) return this.#open(first, offset);
+    if (first !== undefined && offset >= first.baseOffset && offset < first.nextOffset)
+      return this.#open(first, offset);
     return this.#atOther(offset, endOffset);
   }
 
@@ -97,7 +99,9 @@ export class MessageReader {
   }
 
   #fromPieces(offset: number): OpenBatch | undefined {
-    const index = this.#pieces.findIndex((piece) => offset >= getBaseOffset(piece, 0) && offset < getNextOffset(piece, 0));
+    const index = this.#pieces.findIndex(
+      (piece) => offset >= getBaseOffset(piece, 0) && offset < getNextOffset(piece, 0),
+    );
     if (index === -1) return undefined;
     const piece = this.#pieces[index]!;
     this.#pieces.splice(0, index + 1);
@@ -144,7 +148,9 @@ export class MessageReader {
       .then(
         (pieces) => {
           this.#take(pieces);
-          const found = this.#pieces.some((piece) => getNextOffset(piece, 0) > offset && getBaseOffset(piece, 0) <= offset);
+          const found = this.#pieces.some(
+            (piece) => getNextOffset(piece, 0) > offset && getBaseOffset(piece, 0) <= offset,
+          );
           if (!found) this.#failure = notThere(this.#options.log.name, offset);
         },
         (error: unknown) => {

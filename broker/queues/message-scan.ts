@@ -1,7 +1,8 @@
 /** Goes over the messages of a log once, in order, a piece of the log at a time. */
+
+import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { getBaseOffset, getBaseTimestamp, getNextOffset } from '../../src/records/batch-header.ts';
 import { batchPositions, recordsSection } from '../../src/records/batch-iterator.ts';
-import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { RecordCursor } from '../../src/records/record-cursor.ts';
 import { MessageView } from './message-batch.ts';
 import type { ReadableLog } from './message-reader.ts';

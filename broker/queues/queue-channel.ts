@@ -86,7 +86,10 @@ export class QueueChannel {
   consume(queue: Queue, options: ConsumeOptions, onStarted: (consumer: QueueConsumer) => void = ignore): QueueConsumer {
     const { tag, exclusive } = options;
     if (this.#consumers.has(tag)) {
-      throw new BurrowError('CONSUMER_TAG_IN_USE', `The consumer tag ${JSON.stringify(tag)} is in use on this channel.`);
+      throw new BurrowError(
+        'CONSUMER_TAG_IN_USE',
+        `The consumer tag ${JSON.stringify(tag)} is in use on this channel.`,
+      );
     }
     for (const other of queue.consumers) {
       if (other.exclusive || exclusive) {
@@ -196,36 +199,41 @@ export class QueueChannel {
       this.#settleRange(last, how);
       return;
     }
-    const queue = unsettled.queueOf(deliveryTag);
-    if (queue === undefined) throw unknownTag(deliveryTag);
-    unsettled.take(deliveryTag, (_, consumer, offset, bytes) => this.#settleOne(queue, consumer, offset, bytes, how));
+    if (!unsettled.take(deliveryTag)) throw unknownTag(deliveryTag);
+    const queue = unsettled.queue!;
+    this.#settleTaken(how);
     queue.afterSettling();
   }
 
   #settleRange(lastTag: number, how: Settlement): void {
     const unsettled = this.#unsettled;
-    const settleOne = (queue: Queue, consumer: QueueConsumer | undefined, offset: number, bytes: number): void => {
-      if (previous !== undefined && queue !== previous) touched.add(previous);
-      previous = queue;
-      this.#settleOne(queue, consumer, offset, bytes, how);
-    };
-    let previous: Queue | undefined;
-    const touched = new Set<Queue>();
-    while (unsettled.count > 0 && unsettled.firstTag <= lastTag) unsettled.take(unsettled.firstTag, settleOne);
-    if (previous !== undefined) touched.add(previous);
-    for (const queue of touched) queue.afterSettling();
+    let touched: Set<Queue> | undefined;
+    let queue: Queue | undefined;
+    while (unsettled.count > 0 && unsettled.firstTag <= lastTag) {
+      unsettled.take(unsettled.firstTag);
+      // Mostly all are of one queue.
+      if (queue !== undefined && queue !== unsettled.queue) {
+        touched ??= new Set();
+        touched.add(queue);
+      }
+      queue = unsettled.queue;
+      this.#settleTaken(how);
+    }
+    for (const other of touched ?? []) if (other !== queue) other.afterSettling();
+    queue?.afterSettling();
   }
 
-  #settleOne(queue: Queue, consumer: QueueConsumer | undefined, offset: number, bytes: number, how: Settlement): void {
-    if (how === ACKNOWLEDGE) queue.acknowledge(offset);
-    else if (how === REJECT) queue.reject(offset);
-    else queue.giveBack(offset, bytes, how === LOST ? 'lost' : 'requeued');
+  #settleTaken(how: Settlement): void {
+    const { queue, consumer, offset, bytes } = this.#unsettled;
+    if (how === ACKNOWLEDGE) queue!.acknowledge(offset);
+    else if (how === REJECT) queue!.reject(offset);
+    else queue!.giveBack(offset, bytes, how === LOST ? 'lost' : 'requeued');
     if (consumer === undefined) return;
     consumer.unsettled--;
     const wasFull = this.#channelPrefetch !== 0 && this.#counted >= this.#channelPrefetch;
     this.#counted--;
     if (wasFull) this.onWritable();
-    else if (!consumer.isQueued) queue.onCreditQuietly(consumer);
+    else if (!consumer.isQueued) queue!.onCreditQuietly(consumer);
   }
 }
 

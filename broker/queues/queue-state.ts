@@ -164,7 +164,7 @@ export class QueueState {
 
   /** Delayed messages whose time has come are ready. */
   releaseDue(nowMs: number): void {
-    while (this.#delayed.firstDueMs <= nowMs) this.#return(this.#delayed.pop());
+    while (this.#delayed.count > 0 && this.#delayed.firstDueMs <= nowMs) this.#return(this.#delayed.pop());
   }
 
   /** How often the message has come back. */

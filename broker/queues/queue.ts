@@ -6,7 +6,7 @@
  * What is ready in which order is decided by `queue-state.ts`, who gets it by `consumer-ring.ts`; this file moves messages
  * between them and the logs. Per message: no promises, no objects.
  */
-import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { type BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -203,7 +203,8 @@ export class Queue {
     const { properties } = message;
     this.#pendingBytes.push(bytes);
     this.#pendingBytesTotal += bytes;
-    if (maxPriority !== undefined) this.#pendingLevels.push(Math.min(priorityOf(properties, 0, properties.length), maxPriority));
+    if (maxPriority !== undefined)
+      this.#pendingLevels.push(Math.min(priorityOf(properties, 0, properties.length), maxPriority));
     this.#mayExpire ||= expirationOf(properties, 0, properties.length) >= 0;
     this.#log.add(message, target, number);
     this.#published++;
@@ -340,10 +341,7 @@ export class Queue {
    * Takes the next message for somebody who asks for one: `onMessage` gets it, with how often it came back. Resolves with false if
    * the queue is empty. The message is in flight, or settled if `noAck`.
    */
-  async get(
-    noAck: boolean,
-    onMessage: (offset: number, returns: number, view: MessageView) => void,
-  ): Promise<boolean> {
+  async get(noAck: boolean, onMessage: (offset: number, returns: number, view: MessageView) => void): Promise<boolean> {
     if (this.#closeReason !== undefined) throw this.#closeReason;
     // What was published before the call may be on its way into the log.
     if (this.#state.peek() === -1 && this.#pendingBytes.length > 0) await this.#log.settled();

@@ -7,8 +7,14 @@ import type { QueueConsumer } from './queue-consumer.ts';
 
 const CAPACITY_INITIAL = 64;
 
-
 export class UnsettledDeliveries {
+  /** What {@link take} took out last. */
+  queue: Queue | undefined;
+  /** Undefined for a message that was asked for one by one. */
+  consumer: QueueConsumer | undefined;
+  offset = -1;
+  /** Of the body. */
+  bytes = 0;
   #queues: Array<Queue | undefined> = new Array(CAPACITY_INITIAL);
   #consumers: Array<QueueConsumer | undefined> = new Array(CAPACITY_INITIAL);
   /** Offset, bytes of the body, and time of each. */
@@ -65,15 +71,14 @@ export class UnsettledDeliveries {
     return this.#count === 0 ? Number.POSITIVE_INFINITY : this.#numbers[(this.#first & this.#mask) * 3 + 2]!;
   }
 
-  /** Takes one out and hands it on; false if it is not there. */
-  take(
-    tag: number,
-    onTaken: (queue: Queue, consumer: QueueConsumer | undefined, offset: number, bytes: number) => void,
-  ): boolean {
+  /** Takes one out, into the fields `queue`, `consumer`, `offset` and `bytes`; false if it is not there. */
+  take(tag: number): boolean {
     if (!this.has(tag)) return false;
     const slot = tag & this.#mask;
-    const queue = this.#queues[slot]!;
-    const consumer = this.#consumers[slot];
+    this.queue = this.#queues[slot];
+    this.consumer = this.#consumers[slot];
+    this.offset = this.#numbers[slot * 3]!;
+    this.bytes = this.#numbers[slot * 3 + 1]!;
     this.#queues[slot] = undefined;
     this.#consumers[slot] = undefined;
     this.#count--;
@@ -81,13 +86,7 @@ export class UnsettledDeliveries {
       do this.#first++;
       while (this.#first < this.#next && this.#queues[this.#first & this.#mask] === undefined);
     }
-    onTaken(queue, consumer, this.#numbers[slot * 3]!, this.#numbers[slot * 3 + 1]!);
     return true;
-  }
-
-  /** The queue of a delivery; undefined if it is not there. */
-  queueOf(tag: number): Queue | undefined {
-    return this.has(tag) ? this.#queues[tag & this.#mask] : undefined;
   }
 
   #enlarge(): void {

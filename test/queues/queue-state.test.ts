@@ -56,7 +56,9 @@ test.each([1, 5])('hands out, takes back and settles as a list of messages would
             expect(state.peek()).toBe(offset);
             if (offset === -1) break;
             expect(state[each.kind]()).toBe(offset);
-            model.messages[offset]!.place = ({ take: 'in flight', drop: 'settled', park: 'parked' } as const)[each.kind];
+            model.messages[offset]!.place = ({ take: 'in flight', drop: 'settled', park: 'parked' } as const)[
+              each.kind
+            ];
             break;
           }
           case 'settle':
