@@ -43,8 +43,14 @@ export class HeadersBindings implements BindingMatcher {
 
   // Of the match under way.
   #attempt = 0;
+  #tried = 0;
   #headers: FieldTable | undefined;
   #into: Destination[] = [];
+
+  /** How many bindings all matching so far has tried: the work, for tests. */
+  get tried(): number {
+    return this.#tried;
+  }
 
   add(binding: MatchedBinding): void {
     const pattern = patternOf(binding);
@@ -126,6 +132,7 @@ export class HeadersBindings implements BindingMatcher {
     for (const pattern of patterns) {
       if (pattern.attempt === this.#attempt) continue;
       pattern.attempt = this.#attempt;
+      this.#tried++;
       // An `any` binding was found through an argument that matches.
       if (!pattern.all || this.#matchesAll(pattern)) this.#into.push(pattern.destination);
     }

@@ -207,6 +207,10 @@ export class Router {
     return Array.from(destination?.incoming ?? [], ({ definition }) => definition);
   }
 
+  get rememberedRoutes(): number {
+    return this.#rememberedRoutes;
+  }
+
   /** Of an x-consistent-hash exchange: all weights together. 0 for others. */
   totalWeight(exchange: string): number {
     const matcher = this.#exchanges.get(exchange)?.matcher;

@@ -49,8 +49,19 @@ export class TopicTrie implements BindingMatcher {
   readonly looksAt = 'routing-keys';
   readonly #root = new TrieNode('');
   #step = 0;
+  #nodesEntered = 0;
   #active: TrieNode[] = [];
   #next: TrieNode[] = [];
+
+  /** How many nodes all matching so far has entered: the work, for tests. */
+  get nodesEntered(): number {
+    return this.#nodesEntered;
+  }
+
+  /** For tests. One is the root. */
+  get nodeCount(): number {
+    return countNodes(this.#root);
+  }
 
   add({ destination, bindingKey }: MatchedBinding): void {
     let node = this.#root;
@@ -121,6 +132,7 @@ export class TopicTrie implements BindingMatcher {
   #enter(node: TrieNode): void {
     if (node.step === this.#step) return;
     node.step = this.#step;
+    this.#nodesEntered++;
     this.#next.push(node);
     if (node.anyWords !== undefined) this.#enter(node.anyWords);
   }
@@ -163,6 +175,14 @@ function removeChild(node: TrieNode, { word }: TrieNode): void {
     node.words?.delete(word);
     if (node.words?.size === 0) node.words = undefined;
   }
+}
+
+function countNodes({ words, patterns, anyWord, anyWords }: TrieNode): number {
+  let count = 1;
+  for (const node of [...(words?.values() ?? []), ...(patterns?.values() ?? []), anyWord, anyWords]) {
+    if (node !== undefined) count += countNodes(node);
+  }
+  return count;
 }
 
 /**
