@@ -12,7 +12,11 @@ export interface SourceFile {
 
 const FILE_LINES_MAX = 600;
 /** One state with many small methods on it: split further, its fields would have to leave the class. */
-const LONGER_FILES: ReadonlyMap<string, number> = new Map([['broker/log/partition-log.ts', 800]]);
+const LONGER_FILES: ReadonlyMap<string, number> = new Map([
+  ['broker/log/partition-log.ts', 800],
+  // A table.
+  ['src/errors/table.ts', 1000],
+]);
 
 /** Folders of broker/ in the order of imports: each may import what stands before it. */
 const BROKER_FOLDERS = [
