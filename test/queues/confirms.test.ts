@@ -51,7 +51,8 @@ test('each message is confirmed when all of its places have it, and refused when
           count++;
         }
         queue.splice(0, count);
-        for (let number = first.number; number < first.number + count; number++) answers.get(number)!.push(first.refused);
+        for (let number = first.number; number < first.number + count; number++)
+          answers.get(number)!.push(first.refused);
         if (first.refused) confirms.onNotStored(first.number, first.number + count - 1, ERROR);
         else confirms.onStored(first.number, first.number + count - 1);
         for (const [number, given] of answers) {
