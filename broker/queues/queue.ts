@@ -7,6 +7,7 @@
  * between them and the logs. Per message: no promises, no objects.
  */
 import { type BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import type { QueueSettings } from '../definitions/queue-settings.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -19,7 +20,6 @@ import { MessageLog, type StoredTarget } from './message-log.ts';
 import { MessageReader } from './message-reader.ts';
 import { MessageScan } from './message-scan.ts';
 import type { QueueConsumer } from './queue-consumer.ts';
-import type { QueueSettings } from './queue-settings.ts';
 import { QueueState } from './queue-state.ts';
 import { loadSettlements, SettlementLog } from './settlement-log.ts';
 
@@ -373,7 +373,7 @@ export class Queue {
 
   /** A delivery comes back. Per message; to be followed by {@link afterSettling}. */
   giveBack(offset: number, bytes: number, cause: ReturnCause): void {
-    const { deliveryLimit, delayedRetry } = this.#settings;
+    const { deliveryLimit, delayedRetryType, delayedRetryMinMs = 0, delayedRetryMaxMs } = this.#settings;
     const returns = this.#state.returnsOf(offset) + 1;
     if (deliveryLimit !== undefined && returns > deliveryLimit) {
       this.#doom(offset, 'delivery_limit');
@@ -383,10 +383,9 @@ export class Queue {
     if (deliveryLimit !== undefined) this.#settlements?.returned(offset, returns);
     this.#readyBytes += bytes;
     this.#releaseGroup(offset);
-    const delays = delayedRetry !== undefined && (delayedRetry.type === 'all' || matches(delayedRetry.type, cause));
-    if (!delays) this.#state.requeue(offset);
+    if (delayedRetryMinMs === 0 || !delays(delayedRetryType, cause)) this.#state.requeue(offset);
     else {
-      const delayMs = Math.min(delayedRetry.minMs * returns, delayedRetry.maxMs);
+      const delayMs = Math.min(delayedRetryMinMs * returns, delayedRetryMaxMs ?? Number.POSITIVE_INFINITY);
       this.#state.delay(offset, this.#options.clock.monotonic() + delayMs);
     }
   }
@@ -617,6 +616,6 @@ export class Queue {
   }
 }
 
-function matches(type: 'all' | 'failed' | 'returned', cause: ReturnCause): boolean {
-  return type === 'failed' ? cause === 'lost' : cause === 'requeued';
+function delays(type: QueueSettings['delayedRetryType'], cause: ReturnCause): boolean {
+  return type === 'all' || (type === 'failed' && cause === 'lost') || (type === 'returned' && cause === 'requeued');
 }

@@ -93,7 +93,10 @@ export class SessionChannel implements QueueSessionChannel {
     if (targets.length === 0) confirms.confirmUnrouted(number);
     for (let index = 0; index < targets.length; index++) {
       if (!this.#host.publishTo(targets[index]!, message, confirms, number)) {
-        confirms.refuse(number, new BurrowError('QUEUE_FULL', `Queue ${JSON.stringify(targets[index]!.name)} is full.`));
+        confirms.refuse(
+          number,
+          new BurrowError('QUEUE_FULL', `Queue ${JSON.stringify(targets[index]!.name)} is full.`),
+        );
       }
     }
   }
