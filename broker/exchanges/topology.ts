@@ -314,6 +314,16 @@ export class Topology {
     return resolveQueueSettings(queueArguments, policies.forQueue(name, queueArguments));
   }
 
+  /** The policy that applies to a queue now. @throws BurrowError VHOST_NOT_FOUND */
+  queuePolicy(virtualHost: string, { name, arguments: table }: QueueDefinition): PolicyDefinition | undefined {
+    return this.#virtualHost(virtualHost).policies.forQueue(name, table);
+  }
+
+  /** A number that no other queue of the cluster has had; undefined if the queue is not stored, or not there. */
+  queueIncarnation(virtualHost: string, name: string): number | undefined {
+    return this.#virtualHost(virtualHost).queueIncarnation(name);
+  }
+
   /** To be called when a topic was deleted: bindings to it go. */
   async topicGone(name: string): Promise<void> {
     for (const host of [...this.#virtualHosts.values()]) {

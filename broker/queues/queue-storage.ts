@@ -4,7 +4,9 @@
  * queue's incarnation, so that a queue declared again under an old name never finds old messages.
  */
 import { BurrowError, isBurrowError } from '../../src/errors/burrow-error.ts';
+import { Deferred } from '../log/deferred.ts';
 import type { DiskSpace } from '../partitions/disk-space.ts';
+import { QUEUE_TOPIC_PREFIX } from '../partitions/node-topic.ts';
 import type { Topics } from '../partitions/topics.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -27,32 +29,38 @@ export interface QueueStorageOptions {
   readonly batchBytesMax: number;
   /** Of all queues in memory together. */
   readonly memoryBytesMax: number;
+  /** On their way to the disk, of all queues together. */
+  readonly unstoredBytesMax: number;
 }
 
 export class QueueStorage {
   readonly #options: QueueStorageOptions;
   #memoryBytes = 0;
+  #unstoredBytes = 0;
+  #freed: Deferred | undefined;
 
   constructor(options: QueueStorageOptions) {
     this.#options = options;
   }
 
-  /** Whether queues in memory have all that they may take. */
-  get isMemoryFull(): boolean {
-    return this.#memoryBytes >= this.#options.memoryBytesMax;
+  /** Whether publishers should wait: for the disk, or until queues in memory have become shorter. */
+  get isCongested(): boolean {
+    const { memoryBytesMax, unstoredBytesMax } = this.#options;
+    return this.#memoryBytes >= memoryBytesMax || this.#unstoredBytes >= unstoredBytesMax;
   }
 
-  get memoryBytes(): number {
-    return this.#memoryBytes;
+  /** Resolves when {@link isCongested} is over. */
+  async uncongested(): Promise<void> {
+    if (!this.isCongested) return;
+    this.#freed ??= new Deferred();
+    await this.#freed.promise;
   }
 
   inMemory(name: string): QueueLogs & { readonly messages: MemoryBatchLog } {
     const messages = new MemoryBatchLog({
       name,
       batchBytesMax: this.#options.batchBytesMax,
-      onBytes: (change) => {
-        this.#memoryBytes += change;
-      },
+      onBytes: (change) => this.#onMemory(change),
     });
     return { messages, settlements: undefined };
   }
@@ -93,10 +101,21 @@ export class QueueStorage {
   /** Removes the logs of queues that are not there any more: a crash came between the queue's end and theirs. */
   async removeOthers(incarnations: ReadonlySet<number>): Promise<void> {
     for (const name of this.#options.topics.names()) {
-      if (!name.startsWith(QUEUE_TOPICS)) continue;
-      const incarnation = Number(name.slice(QUEUE_TOPICS.length));
+      if (!name.startsWith(QUEUE_TOPIC_PREFIX)) continue;
+      const incarnation = Number(name.slice(QUEUE_TOPIC_PREFIX.length));
       if (!incarnations.has(incarnation)) await this.remove(incarnation);
     }
+  }
+
+  #onMemory(change: number): void {
+    this.#memoryBytes += change;
+    this.#maybeFreed();
+  }
+
+  #maybeFreed(): void {
+    if (this.#freed === undefined || this.isCongested) return;
+    this.#freed.resolve();
+    this.#freed = undefined;
   }
 
   #log(topic: string, number: number): PartitionBatchLog {
@@ -105,14 +124,17 @@ export class QueueStorage {
       partition: topics.partition(topic, number),
       clock,
       diskSpace,
+      needsRoom: number === MESSAGES,
+      onUnstored: (change) => {
+        this.#unstoredBytes += change;
+        this.#maybeFreed();
+      },
       onTrimFailed: (error) => logger.warn({ topic, error: String(error) }, 'a queue cannot free its log'),
     });
   }
 }
 
-const QUEUE_TOPICS = '__queue.';
-
 function queueTopic(incarnation: number): string {
   if (!Number.isSafeInteger(incarnation)) throw new BurrowError('INTERNAL_ERROR', 'A queue has no incarnation.');
-  return `${QUEUE_TOPICS}${incarnation}`;
+  return `${QUEUE_TOPIC_PREFIX}${incarnation}`;
 }

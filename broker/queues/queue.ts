@@ -251,6 +251,7 @@ export class Queue {
     await scan.run(start, end, (view) => {
       levels[view.offset - start] = priorityOf(view.bytes, view.propertiesPosition, view.propertiesBytes);
       if (!this.#state.isSettled(view.offset)) this.#readyBytes += view.bodyBytes;
+      return true;
     });
     this.#state.extend(end, (offset) => levels[offset - start]!);
   }
@@ -418,6 +419,26 @@ export class Queue {
     if (this.#settlements === undefined) this.#trim(this.#state.floor);
     else await this.#settlements.synced();
     return count;
+  }
+
+  /** Shows messages without taking them, in process or not, from the oldest on. Resolves with how many there were. */
+  async browse(
+    { limit, skip }: { readonly limit: number; readonly skip: number },
+    onMessage: (view: MessageView) => void,
+  ): Promise<number> {
+    const { messages, readAheadBytes } = this.#options;
+    const scan = new MessageScan(messages, readAheadBytes);
+    let skipped = 0;
+    let shown = 0;
+    await scan.run(this.#state.floor, this.#state.endOffset, (view) => {
+      if (this.#state.isSettled(view.offset)) return true;
+      if (skipped++ < skip) return true;
+      if (shown === limit) return false;
+      shown++;
+      onMessage(view);
+      return true;
+    });
+    return shown;
   }
 
   /** Policies have changed. */

@@ -146,6 +146,8 @@ async function partitionLogs(node: TestNode, name: string): Promise<{ messages: 
       partition: node.topics.partition(name, partition),
       clock: node.clock,
       diskSpace: node.diskSpace,
+      needsRoom: partition === 0,
+      onUnstored: () => {},
       onTrimFailed: () => {},
     });
   return { messages: log(0), settlements: log(1) };

@@ -5,10 +5,9 @@
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import type { RoutableProperties } from '../../src/messages/routable-properties.ts';
 import { resourceText } from '../definitions/equivalence.ts';
-import { checkQueue, checkSameQueue, isStoredQueue, type QueueDefinition } from '../definitions/queue-definition.ts';
-import type { QueueSettings } from '../definitions/queue-settings.ts';
+import { checkQueue, checkSameQueue, type QueueDefinition } from '../definitions/queue-definition.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
-import type { Router } from '../exchanges/router.ts';
+import { checkNotReserved, type Topology } from '../exchanges/topology.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -19,25 +18,9 @@ import { type DeadLetterReason, Queue } from './queue.ts';
 import type { DeclaredQueue, QueueDeclaration, QueueSession, QueueStatus } from './queue-service.ts';
 import type { QueueLogs, QueueStorage } from './queue-storage.ts';
 
-/** What is stored of queues, and what of exchanges hangs on them. */
-export interface QueueDefinitions {
-  readonly router: Router;
-  /** Stores the definition; resolves with a number that no other queue of the cluster has had. */
-  create(queue: QueueDefinition): Promise<number>;
-  /** Resolves when it cannot come back. */
-  remove(name: string): Promise<void>;
-  /** A queue is there: exchanges may lead to it. For a queue that is not stored its incarnation is made up. */
-  onOpened(queue: QueueDefinition, incarnation: number): void;
-  /** It is gone, and with it its bindings. */
-  onClosed(name: string): void;
-  settingsOf(queue: QueueDefinition): QueueSettings;
-  /** Name of the policy that applies. */
-  policyOf(queue: QueueDefinition): string | undefined;
-}
-
-export interface VirtualHostOptions {
+export interface QueueHostOptions {
   readonly name: string;
-  readonly definitions: QueueDefinitions;
+  readonly topology: Topology;
   readonly storage: QueueStorage;
   readonly clock: Clock;
   readonly deadlines: DeadlineQueue;
@@ -48,7 +31,7 @@ export interface VirtualHostOptions {
   /** Of this virtual host. */
   readonly queuesMax: number;
   readonly deadLetter: (
-    host: VirtualHost,
+    host: QueueHost,
     queue: Queue,
     view: MessageView,
     reason: DeadLetterReason,
@@ -69,18 +52,16 @@ interface QueueEntry {
 
 const NAME_BYTES = 16;
 
-export class VirtualHost {
+export class QueueHost {
   readonly name: string;
-  readonly router: Router;
-  readonly #options: VirtualHostOptions;
+  readonly #options: QueueHostOptions;
   readonly #queues = new Map<string, QueueEntry>();
   /** The latest declaration or deletion of a name; others of the same name come after it. Never rejects. */
   readonly #work = new Map<string, Promise<void>>();
   #closeReason: BurrowError | undefined;
 
-  constructor(options: VirtualHostOptions) {
+  constructor(options: QueueHostOptions) {
     this.name = options.name;
-    this.router = options.definitions.router;
     this.#options = options;
   }
 
@@ -107,21 +88,17 @@ export class VirtualHost {
         this.#touch(found);
         return declared(found);
       }
-      if (name !== '' && declaration.name.startsWith('amq.')) {
-        throw new BurrowError(
-          'ACCESS_REFUSED',
-          `${resourceText('queue', name, this.name)} starts with reserved prefix 'amq.*'`,
-        );
-      }
+      checkNotReserved('queue', declaration.name);
       checkQueue(this.name, definition);
-      const { queuesMax, definitions } = this.#options;
+      const { queuesMax, topology } = this.#options;
       if (this.#queues.size >= queuesMax) {
         throw new BurrowError(
           'QUEUE_LIMIT',
           `Virtual host ${JSON.stringify(this.name)} has ${queuesMax} queues, as many as it may (queues-max).`,
         );
       }
-      const incarnation = isStoredQueue(definition) ? await definitions.create(definition) : undefined;
+      await topology.createQueue(this.name, definition);
+      const incarnation = topology.queueIncarnation(this.name, name);
       return declared(await this.#open(definition, incarnation, definition.exclusive ? session : undefined));
     });
   }
@@ -176,7 +153,7 @@ export class VirtualHost {
       return {
         ...definition,
         ...declared(entry),
-        policy: this.#options.definitions.policyOf(definition),
+        policy: this.#options.topology.queuePolicy(this.name, definition)?.name,
         unsettledCount: queue.unsettledCount,
         storedBytes: queue.storedBytes,
         failure: queue.failure,
@@ -186,9 +163,10 @@ export class VirtualHost {
 
   /** Policies have changed. */
   reconfigure(): void {
-    const { definitions } = this.#options;
+    const { topology } = this.#options;
     for (const entry of this.#queues.values()) {
-      entry.queue.reconfigure(definitions.settingsOf(entry.definition));
+      const { name, arguments: table } = entry.definition;
+      entry.queue.reconfigure(topology.queueSettings(this.name, name, table));
       this.#touch(entry);
     }
   }
@@ -197,7 +175,7 @@ export class VirtualHost {
 
   /** @throws BurrowError EXCHANGE_NOT_FOUND, ACCESS_REFUSED, INVALID_ARGUMENT */
   route(message: PublishedMessage, routable: RoutableProperties): readonly RouteTarget[] {
-    return this.router.routePublished(message.exchange, routable);
+    return this.#options.topology.router(this.name).routePublished(message.exchange, routable);
   }
 
   /** Hands a message to one of its targets; false if that is full. Per message. */
@@ -223,20 +201,33 @@ export class VirtualHost {
     }
   }
 
+  /** After {@link close}: the virtual host is gone for good. */
+  async removeLogs(): Promise<void> {
+    for (const { incarnation } of this.#queues.values()) {
+      if (incarnation !== undefined) await this.#options.storage.remove(incarnation);
+    }
+  }
+
+  /** @throws BurrowError RESOURCE_LOCKED if the queue is there and exclusive to another session */
+  checkOwnerOf(name: string, session: QueueSession): void {
+    const entry = this.#queues.get(name);
+    if (entry !== undefined) this.#checkOwner(entry, session);
+  }
+
   async #open(
     definition: QueueDefinition,
     incarnation: number | undefined,
     owner: QueueSession | undefined,
   ): Promise<QueueEntry> {
     const { name } = definition;
-    const { storage, clock, deadlines, logger, readAheadBytes, definitions, deadLetter } = this.#options;
+    const { storage, clock, deadlines, logger, readAheadBytes, topology, deadLetter } = this.#options;
     const logs =
       incarnation === undefined
         ? storage.inMemory(`queue ${JSON.stringify(name)}`)
         : await storage.durable(incarnation);
     const queue = await Queue.open({
       name,
-      settings: definitions.settingsOf(definition),
+      settings: topology.queueSettings(this.name, name, definition.arguments),
       ...logs,
       clock,
       deadlines,
@@ -247,7 +238,6 @@ export class VirtualHost {
     });
     const entry: QueueEntry = { definition, incarnation, queue, logs, owner, expiry: undefined };
     this.#queues.set(name, entry);
-    definitions.onOpened(definition, incarnation ?? 0);
     this.#touch(entry);
     return entry;
   }
@@ -265,10 +255,9 @@ export class VirtualHost {
 
   async #remove(entry: QueueEntry): Promise<void> {
     const { definition, incarnation, queue, logs } = entry;
-    const { definitions, deadlines, storage } = this.#options;
-    if (incarnation !== undefined) await definitions.remove(definition.name);
+    const { topology, deadlines, storage } = this.#options;
+    await topology.queueGone(this.name, definition.name);
     this.#queues.delete(definition.name);
-    definitions.onClosed(definition.name);
     if (entry.expiry !== undefined) deadlines.remove(entry.expiry);
     queue.close(notFound(definition.name, this.name));
     if (incarnation !== undefined) await storage.remove(incarnation);
