@@ -28,11 +28,6 @@ export interface ConsumeOptions {
   readonly prefetch?: number;
 }
 
-export interface GotMessage {
-  readonly deliveryTag: number;
-  readonly returns: number;
-}
-
 export class QueueChannel {
   readonly #sink: ChannelSink;
   readonly #clock: Clock;
