@@ -3,6 +3,7 @@
  * in the definitions; others live and die here.
  */
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { NO_FIELDS } from '../../src/messages/field-value.ts';
 import type { RoutableProperties } from '../../src/messages/routable-properties.ts';
 import { resourceText } from '../definitions/equivalence.ts';
 import { checkQueue, checkSameQueue, type QueueDefinition } from '../definitions/queue-definition.ts';
@@ -77,7 +78,16 @@ export class QueueHost {
   // Queues
 
   async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
-    const name = declaration.name === '' ? this.#newName() : declaration.name;
+    checkNotReserved('queue', declaration.name);
+    return this.#declare(declaration.name === '' ? this.#newName('amq.gen-') : declaration.name, declaration, session);
+  }
+
+  async declareReplyQueue(session: QueueSession): Promise<DeclaredQueue> {
+    const declaration = { name: '', durable: false, exclusive: true, autoDelete: true, arguments: NO_FIELDS };
+    return this.#declare(this.#newName('amq.rabbitmq.reply-to.'), declaration, session);
+  }
+
+  async #declare(name: string, declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
     const definition: QueueDefinition = { ...declaration, name };
     return this.#inOrder(name, async () => {
       this.#checkOpen();
@@ -88,7 +98,6 @@ export class QueueHost {
         this.#touch(found);
         return declared(found);
       }
-      checkNotReserved('queue', declaration.name);
       checkQueue(this.name, definition);
       const { queuesMax, topology } = this.#options;
       if (this.#queues.size >= queuesMax) {
@@ -304,8 +313,8 @@ export class QueueHost {
     if (this.#closeReason !== undefined) throw this.#closeReason;
   }
 
-  #newName(): string {
-    return `amq.gen-${this.#options.random.bytes(NAME_BYTES).toString('base64url')}`;
+  #newName(prefix: string): string {
+    return `${prefix}${this.#options.random.bytes(NAME_BYTES).toString('base64url')}`;
   }
 
   #inOrder<T>(name: string, work: () => Promise<T>): Promise<T> {

@@ -86,6 +86,11 @@ export class HostSession implements QueueSession {
     return this.#options.host.declare(queue, this);
   }
 
+  async declareReplyQueue(): Promise<string> {
+    this.#checkOpen();
+    return (await this.#options.host.declareReplyQueue(this)).name;
+  }
+
   checkQueue(name: string): DeclaredQueue {
     return this.#options.host.check(name, this);
   }

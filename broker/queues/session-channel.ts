@@ -4,6 +4,7 @@
  * objects but for messages whose headers decide where they go.
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { editProperties } from '../../src/messages/message-properties.ts';
 import { RoutableProperties } from '../../src/messages/routable-properties.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
@@ -77,10 +78,12 @@ export class SessionChannel implements QueueSessionChannel {
     this.#confirms ??= new Confirms(this.#sink);
   }
 
-  publish(message: PublishedMessage, { mandatory }: { readonly mandatory: boolean }): void {
-    this.#checkSize(message);
-    const routable = this.#routable.set(message.routingKey, message.properties);
-    const targets = this.#host.route(message, routable);
+  publish(published: PublishedMessage, { mandatory }: { readonly mandatory: boolean }): void {
+    this.#checkOpen();
+    this.#checkSize(published);
+    const routable = this.#routable.set(published.routingKey, published.properties);
+    const targets = this.#host.route(published, routable);
+    const message = routable.hasBcc ? withoutBcc(published) : published;
     if (targets.length === 0 && mandatory) this.#sink.onReturned(message);
     const confirms = this.#confirms;
     if (confirms === undefined) {
@@ -194,6 +197,11 @@ export class SessionChannel implements QueueSessionChannel {
       }
     });
   }
+}
+
+/** As RabbitMQ: receivers do not learn of it. */
+function withoutBcc(message: PublishedMessage): PublishedMessage {
+  return { ...message, properties: editProperties(message.properties, { headers: new Map([['BCC', undefined]]) }) };
 }
 
 /** For publishes that nobody wants confirmed. */
