@@ -78,7 +78,6 @@ export class QueueHost {
   // Queues
 
   async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
-    checkNotReserved('queue', declaration.name);
     return this.#declare(declaration.name === '' ? this.#newName('amq.gen-') : declaration.name, declaration, session);
   }
 
@@ -98,6 +97,7 @@ export class QueueHost {
         this.#touch(found);
         return declared(found);
       }
+      checkNotReserved('queue', declaration.name);
       checkQueue(this.name, definition);
       const { queuesMax, topology } = this.#options;
       if (this.#queues.size >= queuesMax) {
