@@ -73,6 +73,27 @@ describe('a mirror of a prefix', () => {
     expect(told.slice(2)).toEqual(['- a/1', '+ a/2 end']);
   });
 
+  test('is not misled by old news after it has read ahead', async () => {
+    const coordinator = new MemoryCoordinator();
+    await coordinator.transaction(set('a/1', 'old'));
+    // A watch that is slow, as one over a network may be.
+    const late: Array<() => void> = [];
+    const slow: Coordinator = {
+      get: (key) => coordinator.get(key),
+      list: (prefix) => coordinator.list(prefix),
+      transaction: (transaction) => coordinator.transaction(transaction),
+      watch: (prefix, from, onEvent) => coordinator.watch(prefix, from, (event) => late.push(() => onEvent(event))),
+      close: () => coordinator.close(),
+    };
+    const { mirror, told, copy } = await open(slow);
+    await coordinator.transaction({ remove: ['a/1'] });
+    await coordinator.transaction(set('a/1', 'new'));
+    expect(await mirror.transaction(set('a/1', 'mine', mirror.revisionOf('a/1')))).toBe(false);
+    expect(copy.get('a/1')).toBe('new');
+    for (const deliver of late) deliver();
+    expect(told).toEqual(['+ a/1 old', '+ a/1 new']);
+  });
+
   test('finds what it missed when the coordinator has forgotten it', async () => {
     const coordinator = new MemoryCoordinator({ historyRevisionsMax: 1 });
     const { mirror, copy, told } = await open(coordinator);

@@ -40,6 +40,26 @@ async function open(coordinator: Coordinator, options: Partial<TopologyOptions> 
   return { topology, events, topics };
 }
 
+/** A coordinator whose transactions that write bindings wait until they are let go. */
+function heldBindings(): { coordinator: Coordinator; held: () => number; release: () => void } {
+  const coordinator = new MemoryCoordinator();
+  const waiting: Array<() => void> = [];
+  const transaction = coordinator.transaction.bind(coordinator);
+  coordinator.transaction = async (change) => {
+    if (change.set?.some(({ key }) => key.startsWith('amqp/bindings/')) === true) {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
+    return transaction(change);
+  };
+  return {
+    coordinator,
+    held: () => waiting.length,
+    release: () => {
+      for (const go of waiting.splice(0)) go();
+    },
+  };
+}
+
 function exchange(name: string, more: Partial<ExchangeDeclaration> = {}): ExchangeDeclaration {
   return { name, kind: 'fanout', durable: true, autoDelete: false, internal: false, arguments: table(), ...more };
 }
@@ -292,12 +312,32 @@ describe('auto-delete exchanges', () => {
   });
 
   test('stay if a binding is being made while the last other one goes', async () => {
-    const { topology } = await open(new MemoryCoordinator());
+    const { coordinator, held, release } = heldBindings();
+    const { topology } = await open(coordinator);
     await topology.declareExchange('/', exchange('a', { autoDelete: true }));
-    for (const name of ['q', 'r']) await topology.createQueue('/', queue(name));
-    await topology.bind('/', link('a -> queue:q'));
-    await Promise.all([topology.unbind('/', link('a -> queue:q')), topology.bind('/', link('a -> queue:r'))]);
-    expect(route(topology, 'a', '')).toEqual(['r']);
+    await topology.createQueue('/', queue('q'));
+    await topology.createQueue('/', queue('transient', { durable: false }));
+    await topology.bind('/', link('a -> queue:transient'));
+    const binding = topology.bind('/', link('a -> queue:q'));
+    await expect.poll(held).toBe(1);
+    await topology.unbind('/', link('a -> queue:transient'));
+    release();
+    await binding;
+    expect(route(topology, 'a', '')).toEqual(['q']);
+  });
+});
+
+describe('a binding whose queue goes while it is stored', () => {
+  test('is refused', async () => {
+    const { coordinator, held, release } = heldBindings();
+    const { topology } = await open(coordinator);
+    await topology.createQueue('/', queue('q'));
+    const said = refusal(() => topology.bind('/', link('amq.fanout -> queue:q')));
+    await expect.poll(held).toBe(1);
+    await topology.queueGone('/', 'q');
+    release();
+    expect(await said).toMatch(/^QUEUE_NOT_FOUND/);
+    expect((await coordinator.list('amqp/bindings/')).entries).toEqual([]);
   });
 });
 
@@ -507,6 +547,19 @@ describe('what is stored', () => {
     expect(topology.bindings('/')).toEqual([]);
     await topology.swept();
     expect((await coordinator.list('amqp/bindings/')).entries).toEqual([]);
+  });
+
+  test('a binding of an exchange that was made anew while nobody looked means nothing', async () => {
+    const coordinator = new MemoryCoordinator();
+    const first = await open(coordinator);
+    await first.topology.declareExchange('/', exchange('e'));
+    await first.topology.bind('/', link('e -> topic:events'));
+    await first.topology.close();
+    const { entry } = await coordinator.get('amqp/exchanges/1/e');
+    await coordinator.transaction({ remove: [entry!.key] });
+    await coordinator.transaction({ set: [{ key: entry!.key, value: entry!.value }] });
+    const { topology } = await open(coordinator);
+    expect(topology.bindings('/')).toEqual([]);
   });
 
   test('a binding to a topic that was made anew means nothing', async () => {
