@@ -30,7 +30,7 @@ export interface QueueSettings {
   readonly deadLetterRoutingKey: string | undefined;
   /** Default `at-least-once`, which costs nothing more here: both queues are logs of one broker. RabbitMQ: at-most-once. */
   readonly deadLetterStrategy: (typeof DEAD_LETTER_STRATEGIES)[number];
-  /** Priorities are 0 to this. Undefined or 0: the queue has none. */
+  /** Priorities are 0 to this. Undefined: the queue has none. */
   readonly maxPriority: number | undefined;
   readonly singleActiveConsumer: boolean;
   /** Failed deliveries of a message after which it is dead. Default 20 for quorum queues, as in RabbitMQ. */

@@ -25,7 +25,7 @@ import { TopicTrie } from './topic-trie.ts';
 export interface RouterOptions {
   /** For error texts. */
   readonly virtualHost: string;
-  /** Routes that are remembered, of all exchanges together. Default 65,536. */
+  /** Routes that are remembered, of all exchanges together. 0: none. Default 65,536. */
   readonly rememberedRoutesMax?: number;
 }
 
@@ -46,6 +46,8 @@ class Leaf implements Destination, RouteTarget {
   readonly name: string;
   visit = 0;
   readonly incoming = new Set<RouterBinding>();
+  /** The route that leads here only. */
+  readonly alone: readonly RouteTarget[] = [this];
 
   constructor(kind: 'queue' | 'topic', name: string) {
     this.kind = kind;
@@ -264,6 +266,7 @@ export class Router {
     const { headers, routingKey } = message;
     const onlyKey = headers === undefined || !(headers.has('CC') || headers.has('BCC'));
     if (onlyKey) {
+      if (exchange.name === DEFAULT_EXCHANGE) return this.#queues.get(routingKey)?.alone ?? NOWHERE;
       const remembered = exchange.routes.get(routingKey);
       if (remembered !== undefined) return remembered;
     }
@@ -325,6 +328,7 @@ export class Router {
   }
 
   #remember(exchange: Exchange, routingKey: string, targets: readonly RouteTarget[]): void {
+    if (this.#rememberedRoutesMax === 0) return;
     if (this.#rememberedRoutes >= this.#rememberedRoutesMax) this.#forgetRoutes();
     exchange.routes.set(routingKey, targets);
     this.#remembering.add(exchange);
