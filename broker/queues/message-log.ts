@@ -23,14 +23,13 @@ interface Runs {
   readonly lasts: number[];
 }
 
-/** A batch is closed when it is this large, so that one large batch does not delay others for long. */
-const BATCH_BYTES = 512 * 1024;
 /** Batches on their way at a time: one being synced, one gathering behind it, and what is too large for one. */
 const IN_FLIGHT_MAX = 8;
 
 export class MessageLog {
   readonly #log: BatchLog;
   readonly #clock: Clock;
+  readonly #batchBytes: number;
   readonly #onRefused: (count: number) => void;
   readonly #builder = new MessageBatchBuilder();
   #runs: Runs = noRuns();
@@ -39,10 +38,14 @@ export class MessageLog {
   #scheduled = false;
   #settled: Promise<void> = Promise.resolve();
 
-  /** @param onRefused - the last so many messages that were added have no place in the log */
-  constructor(log: BatchLog, clock: Clock, onRefused: (count: number) => void) {
+  /**
+   * @param batchBytes - a batch is closed when it is this large
+   * @param onRefused - the last so many messages that were added have no place in the log
+   */
+  constructor(log: BatchLog, clock: Clock, batchBytes: number, onRefused: (count: number) => void) {
     this.#log = log;
     this.#clock = clock;
+    this.#batchBytes = batchBytes;
     this.#onRefused = onRefused;
     this.#nextOffset = log.logEndOffset;
   }
@@ -57,7 +60,7 @@ export class MessageLog {
     const offset = this.#nextOffset++;
     this.#builder.append(this.#clock.now(), message);
     if (target !== undefined) this.#note(target, number);
-    if (this.#builder.byteCount >= BATCH_BYTES && this.#inFlight < IN_FLIGHT_MAX) this.#flush();
+    if (this.#builder.byteCount >= this.#batchBytes && this.#inFlight < IN_FLIGHT_MAX) this.#flush();
     else if (this.#inFlight === 0 && !this.#scheduled) {
       this.#scheduled = true;
       // A microtask later, so that one batch takes all that the current turn publishes.

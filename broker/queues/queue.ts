@@ -19,6 +19,7 @@ import { MessageLog, type StoredTarget } from './message-log.ts';
 import { MessageReader } from './message-reader.ts';
 import { MessageScan } from './message-scan.ts';
 import type { QueueConsumer } from './queue-consumer.ts';
+import { QUEUE_LIMITS_DEFAULTS, type QueueLimits } from './queue-limits.ts';
 import type { QueueSettings } from './queue-settings.ts';
 import { QueueState } from './queue-state.ts';
 import { loadSettlements, SettlementLog } from './settlement-log.ts';
@@ -42,6 +43,8 @@ export interface QueueOptions {
   readonly deadlines: DeadlineQueue;
   readonly logger: Logger;
   readonly readAheadBytes: number;
+  /** Default: {@link QUEUE_LIMITS_DEFAULTS}. */
+  readonly limits?: QueueLimits;
   /**
    * Sends a dead letter on its way: `view` is good during the call only. `onDone` tells whether the message is taken care of; if it is
    * not, it is tried again later.
@@ -56,18 +59,13 @@ export interface QueueOptions {
   readonly onUnused: (queue: Queue) => void;
 }
 
-/** Messages handed out in one go; then others have their turn. */
-const DISPATCH_MAX = 2_048;
-/** Dead letters of a queue that are on their way at a time. */
-const DEAD_LETTERS_IN_FLIGHT_MAX = 1_024;
-/** How long a message stays away whose dead letter found no place. */
-const DEAD_LETTER_RETRY_MS = 1_000;
 /** Timers for messages have this resolution. */
 const TIMER_MS_MIN = 1;
 
 export class Queue {
   readonly name: string;
   readonly #options: QueueOptions;
+  readonly #limits: QueueLimits;
   readonly #log: MessageLog;
   readonly #settlements: SettlementLog | undefined;
   readonly #state: QueueState;
@@ -120,11 +118,13 @@ export class Queue {
 
   private constructor(options: QueueOptions, state: QueueState) {
     const { name, settings, messages, settlements, clock, logger, readAheadBytes } = options;
+    const limits = options.limits ?? QUEUE_LIMITS_DEFAULTS;
     this.name = name;
+    this.#limits = limits;
     this.#options = options;
     this.#settings = settings;
     this.#state = state;
-    this.#log = new MessageLog(messages, clock, (count) => this.#onRefused(count));
+    this.#log = new MessageLog(messages, clock, limits.batchBytes, (count) => this.#onRefused(count));
     this.#reader = new MessageReader({ log: messages, readAheadBytes, onReady: () => this.dispatch() });
     this.#lookup = new MessageReader({ log: messages, readAheadBytes, onReady: () => this.#bury() });
     this.#groups = settings.groupKeyHeader === undefined ? undefined : new MessageGroups();
@@ -135,6 +135,7 @@ export class Queue {
         log: settlements,
         clock,
         state,
+        limits,
         onFloor: (floor) => this.#trim(floor),
         onFailure: (error) => {
           logger.error({ queue: name, error: String(error) }, 'settlements of a queue cannot be stored');
@@ -290,7 +291,7 @@ export class Queue {
       this.#enforceLength();
       let count = 0;
       for (let consumer = this.#ring.next(); consumer !== undefined; consumer = this.#ring.next()) {
-        if (count++ === DISPATCH_MAX) {
+        if (count++ === this.#limits.dispatchMax) {
           this.#options.clock.schedule(0, () => this.dispatch());
           break;
         }
@@ -508,7 +509,10 @@ export class Queue {
     if (this.#burying) return;
     this.#burying = true;
     try {
-      while (this.#doomedHead < this.#doomed.length && this.#deadLettersInFlight < DEAD_LETTERS_IN_FLIGHT_MAX) {
+      while (
+        this.#doomedHead < this.#doomed.length &&
+        this.#deadLettersInFlight < this.#limits.deadLettersInFlightMax
+      ) {
         if (this.#closeReason !== undefined) return;
         const offset = this.#doomed[this.#doomedHead]!;
         const view = this.#lookup.at(offset, this.#state.endOffset);
@@ -535,7 +539,7 @@ export class Queue {
     if (done) this.#finish(offset);
     else {
       this.#releaseGroup(offset);
-      this.#state.delay(offset, this.#options.clock.monotonic() + DEAD_LETTER_RETRY_MS);
+      this.#state.delay(offset, this.#options.clock.monotonic() + this.#limits.retryMs);
       this.#setTimer();
     }
     this.#bury();

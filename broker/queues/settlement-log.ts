@@ -18,15 +18,12 @@ import { batchPositions, recordsSection } from '../../src/records/batch-iterator
 import { RecordCursor } from '../../src/records/record-cursor.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { BatchLog } from './batch-log.ts';
+import type { QueueLimits } from './queue-limits.ts';
 import type { QueueSnapshot, QueueState } from './queue-state.ts';
 import type { OffsetRange } from './settled-offsets.ts';
 
 const SETTLED = 1;
 const RETURNS = 2;
-/** Ranges or messages in one note. */
-const ENTRIES_MAX = 20_000;
-/** A snapshot is written when notes have taken this much since the last one, and several times as much as it would take. */
-const SNAPSHOT_AFTER_BYTES = 4 * 1024 * 1024;
 const SNAPSHOT_ENTRY_BYTES = 6;
 const SNAPSHOT_FACTOR = 4;
 const LOAD_BYTES = 1024 * 1024;
@@ -35,6 +32,7 @@ export interface SettlementLogOptions {
   readonly log: BatchLog;
   readonly clock: Clock;
   readonly state: QueueState;
+  readonly limits: Pick<QueueLimits, 'snapshotAfterBytes' | 'noteEntriesMax'>;
   /** Everything below `floor` is settled, durably. */
   readonly onFloor: (floor: number) => void;
   /** Settlements cannot be stored any more; messages will come back after a restart. */
@@ -102,15 +100,15 @@ export class SettlementLog {
 
   #write(): void {
     if (!this.#isPending) return;
-    const { log, clock, state, onFloor, onFailure } = this.#options;
+    const { log, clock, state, limits, onFloor, onFailure } = this.#options;
     const { floor } = state;
     const ranges = sorted(this.#ranges);
     const returns = this.#returns;
     this.#ranges = [];
     this.#returns = [];
     const builder = new BatchBuilder();
-    noteSettled(ranges, (note) => builder.append(clock.now(), null, note));
-    noteReturns(returns, (note) => builder.append(clock.now(), null, note));
+    noteSettled(ranges, limits.noteEntriesMax, (note) => builder.append(clock.now(), null, note));
+    noteReturns(returns, limits.noteEntriesMax, (note) => builder.append(clock.now(), null, note));
     let stored: Promise<void> | undefined;
     try {
       const batch = builder.finish() as Buffer;
@@ -138,14 +136,14 @@ export class SettlementLog {
   }
 
   #maybeSnapshot(): void {
-    const { log, clock, state } = this.#options;
-    if (this.#bytesSinceSnapshot < SNAPSHOT_AFTER_BYTES) return;
+    const { log, clock, state, limits } = this.#options;
+    if (this.#bytesSinceSnapshot < limits.snapshotAfterBytes) return;
     const worstBytes = state.settledAboveFloor * SNAPSHOT_ENTRY_BYTES;
     if (this.#bytesSinceSnapshot < worstBytes * SNAPSHOT_FACTOR) return;
     this.#bytesSinceSnapshot = 0;
     const start = log.logEndOffset;
     const stored: Array<Promise<void> | undefined> = [];
-    for (const note of snapshotNotes(state.snapshot())) {
+    for (const note of snapshotNotes(state.snapshot(), limits.noteEntriesMax)) {
       const builder = new BatchBuilder();
       builder.append(clock.now(), null, note);
       try {
@@ -209,11 +207,11 @@ function applyNote(
   return reader.ok;
 }
 
-function noteSettled(ranges: readonly number[], onNote: (note: Uint8Array) => void): void {
-  for (let from = 0; from < ranges.length; from += ENTRIES_MAX * 2) {
+function noteSettled(ranges: readonly number[], entriesMax: number, onNote: (note: Uint8Array) => void): void {
+  for (let from = 0; from < ranges.length; from += entriesMax * 2) {
     const writer = new ByteWriter(64).uint8(SETTLED);
     let at = 0;
-    for (let index = from; index < Math.min(ranges.length, from + ENTRIES_MAX * 2); index += 2) {
+    for (let index = from; index < Math.min(ranges.length, from + entriesMax * 2); index += 2) {
       writer.varlong(ranges[index]! - at).varlong(ranges[index + 1]! - ranges[index]!);
       at = ranges[index + 1]!;
     }
@@ -221,24 +219,25 @@ function noteSettled(ranges: readonly number[], onNote: (note: Uint8Array) => vo
   }
 }
 
-function noteReturns(pairs: readonly number[], onNote: (note: Uint8Array) => void): void {
-  for (let from = 0; from < pairs.length; from += ENTRIES_MAX * 2) {
+function noteReturns(pairs: readonly number[], entriesMax: number, onNote: (note: Uint8Array) => void): void {
+  for (let from = 0; from < pairs.length; from += entriesMax * 2) {
     const writer = new ByteWriter(64).uint8(RETURNS);
-    for (let index = from; index < Math.min(pairs.length, from + ENTRIES_MAX * 2); index += 2) {
+    for (let index = from; index < Math.min(pairs.length, from + entriesMax * 2); index += 2) {
       writer.varlong(pairs[index]!).uvarint(pairs[index + 1]!);
     }
     onNote(writer.finish());
   }
 }
 
-function snapshotNotes({ floor, settled, returns }: QueueSnapshot): Uint8Array[] {
+function snapshotNotes({ floor, settled, returns }: QueueSnapshot, entriesMax: number): Uint8Array[] {
   const notes: Uint8Array[] = [];
   const ranges: readonly OffsetRange[] = floor > 0 ? [{ start: 0, end: floor }, ...settled] : settled;
   noteSettled(
     ranges.flatMap(({ start, end }) => [start, end]),
+    entriesMax,
     (note) => notes.push(note),
   );
-  noteReturns([...returns].flat(), (note) => notes.push(note));
+  noteReturns([...returns].flat(), entriesMax, (note) => notes.push(note));
   return notes;
 }
 
