@@ -1,13 +1,16 @@
 /**
  * Order per key with competing consumers: of the messages with one group key at most one is in process at a time; others wait
- * parked, in order, while other keys flow on. Pure. A key exists while a message of it is in process or parked.
+ * parked, in order, while other keys flow on. A message that comes back keeps its key, also while it is delayed, or others
+ * would overtake it. Pure. A key exists while a message of it is in process, held or parked.
  *
  * Invariant: of a key that has parked messages, one is in process, or one has been unparked and will be looked at next.
  */
 interface Group {
   readonly key: string;
-  /** In process; -1 if the key is free. */
+  /** In process, or held; -1 if the key is free. */
   busyOffset: number;
+  /** The message that has the key has come back, and waits for its next delivery. */
+  isHeld: boolean;
   /** Ascending, from `head` on. */
   parked: number[];
   head: number;
@@ -26,8 +29,12 @@ export class MessageGroups {
   admit(key: string, offset: number): boolean {
     let group = this.#groups.get(key);
     if (group === undefined) {
-      group = { key, busyOffset: -1, parked: [], head: 0 };
+      group = { key, busyOffset: -1, isHeld: false, parked: [], head: 0 };
       this.#groups.set(key, group);
+    }
+    if (group.busyOffset === offset) {
+      group.isHeld = false;
+      return true;
     }
     if (group.busyOffset !== -1) {
       park(group, offset);
@@ -38,12 +45,19 @@ export class MessageGroups {
     return true;
   }
 
-  /** A message is no longer in process. Returns the parked one of its key to look at next, or -1. Per message. */
+  /** A message that is in process comes back. */
+  hold(offset: number): void {
+    const group = this.#busy.get(offset);
+    if (group !== undefined) group.isHeld = true;
+  }
+
+  /** A message is done with. Returns the parked one of its key to look at next, or -1. Per message. */
   release(offset: number): number {
     const group = this.#busy.get(offset);
     if (group === undefined) return -1;
     this.#busy.delete(offset);
     group.busyOffset = -1;
+    group.isHeld = false;
     if (group.head === group.parked.length) {
       this.#groups.delete(group.key);
       return -1;
@@ -57,12 +71,14 @@ export class MessageGroups {
   }
 
   /**
-   * A message left the queue while it was ready: expired, or dropped. If it had been unparked, its key's next one must be
-   * looked at: returned, or -1.
+   * A message left the queue while it was ready: expired, or dropped. If it held its key, or had been unparked, the key's
+   * next one must be looked at: returned, or -1.
    */
-  dropped(key: string): number {
+  dropped(key: string, offset: number): number {
     const group = this.#groups.get(key);
-    if (group === undefined || group.busyOffset !== -1) return -1;
+    if (group === undefined) return -1;
+    if (group.busyOffset === offset) return this.release(offset);
+    if (group.busyOffset !== -1) return -1;
     if (group.head === group.parked.length) {
       this.#groups.delete(key);
       return -1;
@@ -70,12 +86,16 @@ export class MessageGroups {
     return group.parked[group.head++]!;
   }
 
-  /** Takes all parked messages out. */
-  unparkAll(onOffset: (offset: number) => void): void {
+  /** All messages that are not in process leave the queue: takes the parked ones out, and frees the keys that are held. */
+  clear(onParked: (offset: number) => void): void {
     for (const group of this.#groups.values()) {
-      for (let index = group.head; index < group.parked.length; index++) onOffset(group.parked[index]!);
+      for (let index = group.head; index < group.parked.length; index++) onParked(group.parked[index]!);
       group.parked = [];
       group.head = 0;
+      if (group.isHeld) {
+        this.#busy.delete(group.busyOffset);
+        group.busyOffset = -1;
+      }
       if (group.busyOffset === -1) this.#groups.delete(group.key);
     }
   }

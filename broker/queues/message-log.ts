@@ -23,14 +23,18 @@ interface Runs {
   readonly lasts: number[];
 }
 
-/** Batches on their way at a time: one being synced, one gathering behind it, and what is too large for one. */
-const IN_FLIGHT_MAX = 8;
+export interface MessageLogEvents {
+  /** The last so many messages that were added have no place in the log. */
+  onRefused(count: number): void;
+  /** The first so many messages that are not visible yet never will be in this life of the log; they may be stored. */
+  onFailed(count: number): void;
+}
 
 export class MessageLog {
   readonly #log: BatchLog;
   readonly #clock: Clock;
   readonly #batchBytes: number;
-  readonly #onRefused: (count: number) => void;
+  readonly #events: MessageLogEvents;
   readonly #builder = new MessageBatchBuilder();
   #runs: Runs = noRuns();
   #nextOffset: number;
@@ -38,15 +42,12 @@ export class MessageLog {
   #scheduled = false;
   #settled: Promise<void> = Promise.resolve();
 
-  /**
-   * @param batchBytes - a batch is closed when it is this large
-   * @param onRefused - the last so many messages that were added have no place in the log
-   */
-  constructor(log: BatchLog, clock: Clock, batchBytes: number, onRefused: (count: number) => void) {
+  /** @param batchBytes - a batch is closed when it is this large */
+  constructor(log: BatchLog, clock: Clock, batchBytes: number, events: MessageLogEvents) {
     this.#log = log;
     this.#clock = clock;
     this.#batchBytes = batchBytes;
-    this.#onRefused = onRefused;
+    this.#events = events;
     this.#nextOffset = log.logEndOffset;
   }
 
@@ -60,7 +61,7 @@ export class MessageLog {
     const offset = this.#nextOffset++;
     this.#builder.append(this.#clock.now(), message);
     if (target !== undefined) this.#note(target, number);
-    if (this.#builder.byteCount >= this.#batchBytes && this.#inFlight < IN_FLIGHT_MAX) this.#flush();
+    if (this.#builder.byteCount >= this.#batchBytes) this.#flush();
     else if (this.#inFlight === 0 && !this.#scheduled) {
       this.#scheduled = true;
       // A microtask later, so that one batch takes all that the current turn publishes.
@@ -105,7 +106,7 @@ export class MessageLog {
       stored = this.#log.append(batch);
     } catch (error) {
       this.#nextOffset = this.#log.logEndOffset;
-      this.#onRefused(count);
+      this.#events.onRefused(count);
       tellNotStored(runs, toBurrowError(error));
       return;
     }
@@ -122,8 +123,9 @@ export class MessageLog {
       },
       (error: unknown) => {
         this.#inFlight--;
+        this.#events.onFailed(count);
         tellNotStored(runs, toBurrowError(error));
-        this.#flush();
+        if (this.#inFlight === 0) this.#flush();
       },
     );
   }
