@@ -372,10 +372,13 @@ export class Queue {
   }
 
   /**
-   * Takes the next message for somebody who asks for one: `onMessage` gets it, with how often it came back. Resolves with false if
-   * the queue is empty. The message is in flight, or settled if `noAck`.
+   * Takes the next message for somebody who asks for one: `onMessage` gets it, with how often it came back, and returns false if
+   * it cannot be handed over any more. Resolves with false if the queue is empty. The message is in flight, or settled if `noAck`.
    */
-  async get(noAck: boolean, onMessage: (offset: number, returns: number, view: MessageView) => void): Promise<boolean> {
+  async get(
+    noAck: boolean,
+    onMessage: (offset: number, returns: number, view: MessageView) => boolean,
+  ): Promise<boolean> {
     if (this.#closeReason !== undefined) throw this.#closeReason;
     // What was published before the call may be on its way into the log.
     if (this.#state.peek() === -1 && this.#pendingBytes.length > 0) await this.#log.settled();
@@ -384,12 +387,14 @@ export class Queue {
       const view = this.#head();
       if (view !== undefined) {
         const offset = this.#state.take();
-        this.#readyBytes -= view.bodyBytes;
-        this.#delivered++;
-        const returns = this.#state.returnsOf(offset);
-        if (noAck) this.#finish(offset);
-        onMessage(offset, returns, view);
-        this.#setTimer();
+        const { bodyBytes } = view;
+        this.#readyBytes -= bodyBytes;
+        if (onMessage(offset, this.#state.returnsOf(offset), view)) {
+          this.#delivered++;
+          if (noAck) this.#finish(offset);
+        } else this.#untake(offset, bodyBytes);
+        // Others of its group may have their turn now.
+        this.dispatch();
         return true;
       }
       if (this.#state.peek() === -1) return false;
@@ -431,11 +436,10 @@ export class Queue {
   }
 
   /** A delivery was never handed over, such as when its connection broke meanwhile: as if it had not been taken. */
-  untake(offset: number, bytes: number): void {
+  #untake(offset: number, bytes: number): void {
     this.#readyBytes += bytes;
     this.#groups?.hold(offset);
     this.#state.requeue(offset);
-    this.dispatch();
   }
 
   /** After one or more deliveries were settled. */
@@ -518,7 +522,7 @@ export class Queue {
   /** The message at the head, which was just looked at, goes. */
   #dropHead(view: MessageView, reason: DeadLetterReason): void {
     this.#readyBytes -= view.bodyBytes;
-    const next = this.#groups?.dropped(this.#groupKey(view), view.offset) ?? -1;
+    const next = this.#groups?.release(view.offset) ?? -1;
     if (this.#settings.deadLetterExchange === undefined) this.#dropped(this.#state.drop());
     else this.#doom(this.#state.take(), reason);
     if (next !== -1) this.#state.unpark(next);
