@@ -21,7 +21,8 @@ describe('queues on a failing disk', () => {
     ['publishers are told before the sync', 'journal-is-not-synced', /is lost after a restart/],
     ['settlements are not stored', 'settlements-are-not-stored', /was settled, and is back/],
     ['the log is trimmed too early', 'floor-is-trimmed-too-early', /is lost after a restart|not where it should be/],
-    ['a requeued message is forgotten', 'a-requeued-message-is-forgotten', /do not drain/],
+    ['a requeued message is forgotten', 'a-requeued-message-is-forgotten', /overtakes/],
+    ['a consumer is forgotten', 'credit-is-forgotten', /do not drain/],
     ['a requeued message goes to the end', 'returns-are-put-at-the-end', /overtakes/],
     ['a purge is not stored', 'purges-are-not-stored', /was settled, and is back/],
   ] as const)('are caught when %s', async (_, sabotage: QueueSimulationOptions['sabotage'] & string, expected) => {

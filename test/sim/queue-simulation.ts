@@ -14,6 +14,7 @@ import { ManualClock } from '../../broker/ports/manual-clock.ts';
 import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
 import { SeededRandom } from '../../broker/ports/seeded-random.ts';
 import { PartitionBatchLog } from '../../broker/queues/batch-log.ts';
+import { ConsumerRing, type RingConsumer } from '../../broker/queues/consumer-ring.ts';
 import type { MessageView } from '../../broker/queues/message-batch.ts';
 import { MessageScan } from '../../broker/queues/message-scan.ts';
 import { type DeadLetterReason, Queue } from '../../broker/queues/queue.ts';
@@ -67,6 +68,17 @@ const SABOTAGE = {
         function (this: QueueState, offset: number) {
           if (++count % 5 === 0) this.delay(offset, Number.MAX_SAFE_INTEGER);
           else requeue.call(this, offset);
+        },
+    );
+  },
+  'credit-is-forgotten': () => {
+    let count = 0;
+    return replaceMethod(
+      ConsumerRing.prototype,
+      'onCredit',
+      (onCredit) =>
+        function (this: ConsumerRing<RingConsumer>, consumer: RingConsumer) {
+          if (++count % 5 !== 0) onCredit.call(this, consumer);
         },
     );
   },
@@ -168,7 +180,7 @@ class Simulation implements QueueClientWorld {
     this.#weather = {
       clients: random.between(1, 4),
       lives: random.between(2, 4),
-      steps: random.between(30, 200),
+      steps: random.between(20, 140),
       segmentBytes: random.pick([512, 1024, 4096]),
       tailCacheBytes: random.pick([512, 4096, 131_072]),
       readAheadBytes: random.pick([1, 1000, 65_536]),
