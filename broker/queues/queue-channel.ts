@@ -123,14 +123,12 @@ export class QueueChannel {
     onMessage: (deliveryTag: number, returns: number, view: MessageView) => void,
   ): Promise<boolean> {
     return queue.get(noAck, (offset, returns, view) => {
-      if (this.#closed) {
-        if (!noAck) queue.untake(offset, view.bodyBytes);
-        return;
-      }
+      if (this.#closed) return false;
       const tag = noAck
         ? this.#unsettled.skip()
         : this.#unsettled.add(queue, undefined, offset, view.bodyBytes, this.#clock.monotonic());
       onMessage(tag, returns, view);
+      return true;
     });
   }
 
