@@ -9,9 +9,20 @@
  * whether the broker itself has written them.
  */
 import type { FieldTable, FieldValue } from '../../src/messages/field-value.ts';
+import { editProperties, headersProperty, textProperty } from '../../src/messages/message-properties.ts';
 import type { DeadLetterReason } from './queue.ts';
 
 const DEATHS = 'x-death';
+/** All that {@link recordDeath} sets. */
+const WRITTEN = [
+  DEATHS,
+  'x-first-death-reason',
+  'x-first-death-queue',
+  'x-first-death-exchange',
+  'x-last-death-reason',
+  'x-last-death-queue',
+  'x-last-death-exchange',
+];
 
 export interface Death {
   readonly queue: string;
@@ -29,6 +40,22 @@ export interface Death {
    * death. RabbitMQ leaves it to be seen, and ignores it from there on.
    */
   readonly isRenamed: boolean;
+}
+
+/**
+ * The content properties of the dead letter, and its headers. Its time to live is gone, what else there is keeps its bytes.
+ * @param properties - checked
+ */
+export function deadLetterProperties(
+  properties: Uint8Array,
+  death: Omit<Death, 'expiration'>,
+): { readonly properties: Uint8Array; readonly headers: FieldTable } {
+  const end = properties.length;
+  const expiration = textProperty(properties, 0, end, 'expiration');
+  const headers = recordDeath(headersProperty(properties, 0, end), { ...death, expiration });
+  const changes = new Map(WRITTEN.map((name) => [name, headers.get(name)]));
+  if (death.isRenamed) changes.set('CC', undefined);
+  return { properties: editProperties(properties, { headers: changes, remove: ['expiration'] }), headers };
 }
 
 /** The headers of the dead letter. */
@@ -68,7 +95,8 @@ export function isDeathCycle(headers: FieldTable, targetQueue: string): boolean 
 function newEntry({ queue, reason, timeSeconds, exchange, routingKey, expiration }: Death, extraKeys: string[]) {
   const entry = new Map<string, FieldValue>();
   if (expiration !== undefined) entry.set('original-expiration', expiration);
-  entry.set('count', 1);
+  // AMQP's 64-bit integer, as in RabbitMQ: Java clients cast it to Long.
+  entry.set('count', 1n);
   entry.set('reason', reason);
   entry.set('queue', queue);
   entry.set('time', { type: 'timestamp', seconds: timeSeconds });
@@ -78,7 +106,7 @@ function newEntry({ queue, reason, timeSeconds, exchange, routingKey, expiration
 }
 
 function countedUp(entry: FieldTable): FieldTable {
-  return new Map([...entry, ['count', Number(entry.get('count')) + 1]]);
+  return new Map([...entry, ['count', BigInt(Number(entry.get('count')) + 1)]]);
 }
 
 function isAt(entry: FieldTable, queue: string, reason: DeadLetterReason): boolean {

@@ -30,7 +30,7 @@ describe('the headers of a dead letter', () => {
       tenant: 'a',
       'x-death': [
         {
-          count: 1,
+          count: 1n,
           reason: 'expired',
           queue: 'orders',
           time: { type: 'timestamp', seconds: 1000 },
@@ -72,7 +72,7 @@ describe('the headers of a dead letter', () => {
     headers = recordDeath(headers, death({ exchange: 'back', routingKey: 'x', isDeadLetter: true, timeSeconds: 1002 }));
     expect(plain(headers.get('x-death'))).toEqual([
       {
-        count: 2,
+        count: 2n,
         reason: 'expired',
         queue: 'orders',
         time: { type: 'timestamp', seconds: 1000 },
@@ -81,7 +81,7 @@ describe('the headers of a dead letter', () => {
         'original-expiration': '500',
       },
       {
-        count: 1,
+        count: 1n,
         reason: 'expired',
         queue: 'retry',
         time: { type: 'timestamp', seconds: 1001 },
@@ -102,8 +102,8 @@ describe('the headers of a dead letter', () => {
     const headers = recordDeath(first, death({ reason: 'rejected', isDeadLetter: true }));
     expect(plain(headers)).toMatchObject({
       'x-death': [
-        { reason: 'rejected', count: 1 },
-        { reason: 'expired', count: 1 },
+        { reason: 'rejected', count: 1n },
+        { reason: 'expired', count: 1n },
       ],
       'x-first-death-reason': 'expired',
       'x-last-death-reason': 'rejected',
@@ -114,7 +114,7 @@ describe('the headers of a dead letter', () => {
     const published = recordDeath(undefined, death({ queue: 'forged' }));
     const headers = recordDeath(published, death());
     expect(plain(headers)).toMatchObject({
-      'x-death': [{ queue: 'orders', count: 1 }],
+      'x-death': [{ queue: 'orders', count: 1n }],
       'x-first-death-queue': 'orders',
     });
     expect(headers.get('x-death')).toHaveLength(1);
@@ -152,7 +152,7 @@ describe('a message that would come back to a queue', () => {
           const expected = home !== -1 && distinct.slice(0, home + 1).every(([, reason]) => reason !== 'rejected');
           const headers = died(...steps);
           expect(isDeathCycle(headers, target)).toBe(expected);
-          const counts = (headers.get('x-death') as FieldTable[]).map((entry) => entry.get('count') as number);
+          const counts = (headers.get('x-death') as FieldTable[]).map((entry) => Number(entry.get('count')));
           expect(counts.reduce((sum, count) => sum + count, 0)).toBe(steps.length);
         },
       ),

@@ -6,7 +6,7 @@ import { ManualClock } from '../../broker/ports/manual-clock.ts';
 import { type BatchLog, MemoryBatchLog, PartitionBatchLog } from '../../broker/queues/batch-log.ts';
 import type { MessageView } from '../../broker/queues/message-batch.ts';
 import type { StoredTarget } from '../../broker/queues/message-log.ts';
-import { type DeadLetterReason, Queue } from '../../broker/queues/queue.ts';
+import { type DeadLetterReason, Queue, type QueueOptions } from '../../broker/queues/queue.ts';
 import { QueueChannel } from '../../broker/queues/queue-channel.ts';
 import type { QueueConsumer } from '../../broker/queues/queue-consumer.ts';
 import { QUEUE_SETTINGS_DEFAULTS, type QueueSettings } from '../../broker/queues/queue-settings.ts';
@@ -18,6 +18,9 @@ export interface Delivered {
   readonly body: string;
   readonly returns: number;
   readonly consumer: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly properties: Buffer;
 }
 
 /** A client's channel; what is delivered waits in `deliveries`. */
@@ -32,7 +35,7 @@ export class TestChannel {
   }
 
   deliver(consumer: QueueConsumer, tag: number, returns: number, view: MessageView): void {
-    this.deliveries.push({ tag, offset: view.offset, body: view.body.toString(), returns, consumer: consumer.tag });
+    this.deliveries.push(deliveredOf(tag, returns, view, consumer.tag));
   }
 
   onCancelled(consumer: QueueConsumer): void {
@@ -46,7 +49,7 @@ export class TestChannel {
   async get(queue: Queue, noAck = false): Promise<Delivered | undefined> {
     let got: Delivered | undefined;
     await this.channel.get(queue, noAck, (tag, returns, view) => {
-      got = { tag, offset: view.offset, body: view.body.toString(), returns, consumer: '' };
+      got = deliveredOf(tag, returns, view, '');
     });
     return got;
   }
@@ -55,6 +58,12 @@ export class TestChannel {
   bodies(): string[] {
     return this.deliveries.splice(0).map(({ body }) => body);
   }
+}
+
+function deliveredOf(tag: number, returns: number, view: MessageView, consumer: string): Delivered {
+  const { offset, exchange, routingKey } = view;
+  const properties = Buffer.from(view.properties);
+  return { tag, offset, body: view.body.toString(), returns, consumer, exchange, routingKey, properties };
 }
 
 export interface QueueBed {
@@ -74,6 +83,8 @@ export interface QueueBedOptions {
   /** Where its logs are; default: in memory. */
   readonly node?: TestNode;
   readonly name?: string;
+  /** What becomes of dead letters; default: they are noted in `dead`. */
+  readonly deadLetter?: QueueOptions['deadLetter'];
 }
 
 export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed> {
@@ -93,10 +104,12 @@ export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed
     deadlines,
     logger: silentLogger,
     readAheadBytes: 64 * 1024,
-    deadLetter: (_, view, reason, onDone) => {
-      if (bed.deadLettersArrive) dead.push({ body: view.body.toString(), reason });
-      onDone(bed.deadLettersArrive);
-    },
+    deadLetter:
+      options.deadLetter ??
+      ((_, view, reason, onDone) => {
+        if (bed.deadLettersArrive) dead.push({ body: view.body.toString(), reason });
+        onDone(bed.deadLettersArrive);
+      }),
     onUnused: (each) => unused.push(each),
   });
   return Object.assign(bed, {
