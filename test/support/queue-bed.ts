@@ -145,12 +145,15 @@ export function publish(
   });
 }
 
-function memoryLogs(name: string): { messages: BatchLog; settlements: undefined } {
+export function memoryLogs(name: string): { messages: BatchLog; settlements: undefined } {
   const messages = new MemoryBatchLog({ name, batchBytesMax: 1024 * 1024, onBytes: () => {} });
   return { messages, settlements: undefined };
 }
 
-async function partitionLogs(node: TestNode, name: string): Promise<{ messages: BatchLog; settlements: BatchLog }> {
+export async function partitionLogs(
+  node: TestNode,
+  name: string,
+): Promise<{ messages: BatchLog; settlements: BatchLog }> {
   if (node.topics.get(name) === undefined) {
     await createTopic(node, name, 2, { 'retention.ms': '-1', 'segment.bytes': '4096' });
   }
