@@ -185,6 +185,11 @@ export class Queue {
 
   // Publishing
 
+  /** The offset that the next published message gets. */
+  get nextOffset(): number {
+    return this.#log.nextOffset;
+  }
+
   /**
    * Takes a message, or returns false if the queue is full and says so (overflow reject-publish). `target` is told by its `number`
    * when the message is stored.
@@ -241,8 +246,7 @@ export class Queue {
     const { maxPriority, maxLengthBytes } = this.#settings;
     const start = this.#state.floor;
     const end = messages.highWatermark;
-    if (end <= start) return;
-    if (maxPriority === undefined && maxLengthBytes === undefined) {
+    if (end <= start || (maxPriority === undefined && maxLengthBytes === undefined)) {
       this.#state.extend(end);
       return;
     }

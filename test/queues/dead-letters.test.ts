@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest';
 import type { FieldTable, FieldValue } from '../../src/messages/field-value.ts';
 import { decodeProperties, encodeProperties } from '../../src/messages/message-properties.ts';
 import { type ExchangeBed, openExchanges } from '../support/exchange-bed.ts';
+import { crashAtEveryOperation } from '../support/halted-node.ts';
 import { settle, startTestNode } from '../support/node-environment.ts';
-import type { Delivered } from '../support/queue-bed.ts';
+import { type Delivered, slowDown } from '../support/queue-bed.ts';
 
 const DLX = { deadLetterExchange: 'dlx' } as const;
 
@@ -227,4 +228,38 @@ test('storage that fails keeps the message, whatever the strategy', async () => 
   };
   await reject(bed, 'q');
   expect(queue.readyCount + queue.unsettledCount).toBe(1);
+});
+
+test('a crash at any point leaves each message in its queue or in that of dead letters', {
+  timeout: 60_000,
+}, async () => {
+  const settings = { deadLetterExchange: '', deadLetterRoutingKey: 'dead' };
+  const crashes = await crashAtEveryOperation({
+    newNotes: () => ({ confirmed: [] as string[] }),
+    live: async (node, notes) => {
+      const bed = openExchanges({ node });
+      await bed.queue('q', settings);
+      const { queue: dead } = await bed.queue('dead');
+      slowDown(dead);
+      for (const body of ['a', 'b', 'c']) {
+        await bed.publish(body, { routingKey: 'q' });
+        notes.confirmed.push(body);
+        if (body === 'b') continue;
+        const before = dead.readyCount;
+        await reject(bed, 'q');
+        while (dead.readyCount === before) await settle();
+      }
+      await Promise.all([...bed.queues.values()].map(({ queue }) => queue.settled()));
+    },
+    check: async (node, { confirmed }, name) => {
+      const bed = openExchanges({ node });
+      const found: string[] = [];
+      for (const queue of ['q', 'dead']) {
+        await bed.queue(queue, settings);
+        for (let got = await take(bed, queue); got !== undefined; got = await take(bed, queue)) found.push(got.body);
+      }
+      expect([...new Set(found)].filter((body) => confirmed.includes(body)).sort(), name).toEqual(confirmed);
+    },
+  });
+  expect(crashes).toBeGreaterThan(20);
 });

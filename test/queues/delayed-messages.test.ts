@@ -7,7 +7,7 @@ import { decodeProperties, encodeProperties } from '../../src/messages/message-p
 import { type ExchangeBed, openExchanges } from '../support/exchange-bed.ts';
 import { crashAtEveryOperation } from '../support/halted-node.ts';
 import { settle, startTestNode, type TestNode } from '../support/node-environment.ts';
-import { memoryLogs, partitionLogs } from '../support/queue-bed.ts';
+import { memoryLogs, partitionLogs, slowDown } from '../support/queue-bed.ts';
 
 interface DelayBed extends ExchangeBed {
   readonly delayed: DelayedMessages;
@@ -240,15 +240,15 @@ test('a crash at any point loses no message that was confirmed', { timeout: 60_0
     live: async (node, notes) => {
       const bed = await openDelayed(node);
       notes.delivered = bed.arrivedBefore;
+      slowDown(bed.queues.get('q')!.queue);
       for (const [index, delay] of [50, 10, 30, 10].entries()) {
         await bed.send(String(index), delay);
         notes.confirmed.push(String(index));
       }
-      for (let step = 0; step < 3; step++) {
-        bed.clock.advance(20);
-        notes.arrived.push(...(await bed.arrived()));
-        await bed.delayed.settled();
-      }
+      bed.clock.advance(20);
+      bed.clock.advance(100);
+      while (notes.arrived.length < 4) notes.arrived.push(...(await bed.arrived()));
+      await bed.delayed.settled();
     },
     check: async (node, notes, name) => {
       const bed = await openDelayed(node);

@@ -10,7 +10,7 @@ import { type DeadLetterReason, Queue, type QueueOptions } from '../../broker/qu
 import { QueueChannel } from '../../broker/queues/queue-channel.ts';
 import type { QueueConsumer } from '../../broker/queues/queue-consumer.ts';
 import { QUEUE_SETTINGS_DEFAULTS, type QueueSettings } from '../../broker/queues/queue-settings.ts';
-import { createTopic, type TestNode } from './node-environment.ts';
+import { createTopic, settle, type TestNode } from './node-environment.ts';
 
 export interface Delivered {
   readonly tag: number;
@@ -83,6 +83,8 @@ export interface QueueBedOptions {
   /** Where its logs are; default: in memory. */
   readonly node?: TestNode;
   readonly name?: string;
+  /** Its logs, if they are not those of the name. */
+  readonly logs?: (clock: ManualClock) => Promise<Pick<QueueOptions, 'messages' | 'settlements'>>;
   /** What becomes of dead letters; default: they are noted in `dead`. */
   readonly deadLetter?: QueueOptions['deadLetter'];
 }
@@ -94,7 +96,8 @@ export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed
   onTestFinished(() => deadlines.close());
   const dead: Array<{ body: string; reason: DeadLetterReason }> = [];
   const unused: Queue[] = [];
-  const logs = node === undefined ? memoryLogs(name) : await partitionLogs(node, name);
+  const ownLogs = async () => (node === undefined ? memoryLogs(name) : partitionLogs(node, name));
+  const logs = await (options.logs ?? ownLogs)(clock);
   const bed = { clock, dead, unused, deadLettersArrive: true };
   const queue = await Queue.open({
     name,
@@ -204,4 +207,21 @@ export function properties(fields: {
 
 function shortString(text: string): Buffer {
   return Buffer.concat([Buffer.from([Buffer.byteLength(text)]), Buffer.from(text)]);
+}
+
+/** From here on the queue takes messages only some rounds of the disk later, as one that has much to do. */
+export function slowDown(queue: Queue): void {
+  const publish = queue.publish.bind(queue);
+  queue.publish = (message, target, number) => {
+    const copy = {
+      ...message,
+      properties: Buffer.from(message.properties),
+      body: message.body.map((piece) => Buffer.from(piece)),
+    };
+    void (async () => {
+      for (let turn = 0; turn < 6; turn++) await settle();
+      publish(copy, target, number);
+    })();
+    return true;
+  };
 }
