@@ -77,9 +77,9 @@ export class Deduplication implements StoredTarget {
     const end = messages.highWatermark;
     const start = Math.max(messages.logStartOffset, end - this.#windowCount);
     await new MessageScan(messages, readAheadBytes).run(start, end, (view) => {
-      if (view.isDeadLetter) return;
-      const id = this.#idOf(view.properties);
+      const id = view.isDeadLetter ? undefined : this.#idOf(view.properties);
       if (id !== undefined) this.#window.add(id, view.offset, view.timestampMs);
+      return true;
     });
   }
 

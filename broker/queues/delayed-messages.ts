@@ -79,6 +79,7 @@ export class DelayedMessages {
     }
     await new MessageScan(messages, readAheadBytes).run(state.floor, messages.highWatermark, (view) => {
       if (!state.isSettled(view.offset)) state.add(view.offset, view.timestampMs);
+      return true;
     });
     const delayed = new DelayedMessages(options, state);
     delayed.#release();

@@ -1,5 +1,6 @@
 /** Queues behind a router, with dead letters that travel: as a virtual host has them, without declarations. */
 import { type ExchangeKind, PREDECLARED_EXCHANGES } from '../../broker/definitions/exchange-definition.ts';
+import type { QueueSettings } from '../../broker/definitions/queue-settings.ts';
 import type { RouteTarget } from '../../broker/exchanges/destination.ts';
 import { Router } from '../../broker/exchanges/router.ts';
 import { silentLogger } from '../../broker/ports/logger.ts';
@@ -8,7 +9,6 @@ import { DeadLetters } from '../../broker/queues/dead-letters.ts';
 import type { PublishedMessage } from '../../broker/queues/message-batch.ts';
 import { MessageForwarder, type PublishTo } from '../../broker/queues/message-forwarder.ts';
 import type { StoredTarget } from '../../broker/queues/message-log.ts';
-import type { QueueSettings } from '../../broker/queues/queue-settings.ts';
 import type { FieldTable } from '../../src/messages/field-value.ts';
 import { RoutableProperties } from '../../src/messages/routable-properties.ts';
 import type { TestNode } from './node-environment.ts';
