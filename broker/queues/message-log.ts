@@ -56,10 +56,18 @@ export class MessageLog {
     return this.#nextOffset;
   }
 
-  /** Takes a message and returns its offset. `target` is told by the publisher's `number` what became of it. Per message. */
-  add(message: PublishedMessage, target: StoredTarget | undefined, number: number): number {
+  /**
+   * Takes a message and returns its offset. `target` is told by the publisher's `number` what became of it. Per message.
+   * @param timestampMs - of its record; default: now
+   */
+  add(
+    message: PublishedMessage,
+    target: StoredTarget | undefined,
+    number: number,
+    timestampMs: number = this.#clock.now(),
+  ): number {
     const offset = this.#nextOffset++;
-    this.#builder.append(this.#clock.now(), message);
+    this.#builder.append(timestampMs, message);
     if (target !== undefined) this.#note(target, number);
     if (this.#builder.byteCount >= this.#batchBytes) this.#flush();
     else if (this.#inFlight === 0 && !this.#scheduled) {

@@ -270,7 +270,7 @@ export class QueueHost {
     if (entry.expiry !== undefined) deadlines.remove(entry.expiry);
     queue.close(notFound(definition.name, this.name));
     if (incarnation !== undefined) await storage.remove(incarnation);
-    else logs.messages.trim(Number.POSITIVE_INFINITY);
+    else void logs.messages.trim(Number.POSITIVE_INFINITY);
   }
 
   #onUnused(queue: Queue): void {

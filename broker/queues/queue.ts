@@ -203,6 +203,11 @@ export class Queue {
 
   // Publishing
 
+  /** The offset that the next published message gets. */
+  get nextOffset(): number {
+    return this.#log.nextOffset;
+  }
+
   /**
    * Takes a message, or returns false if the queue is full and says so (overflow reject-publish). `target` is told by its `number`
    * what became of it; possibly within the call.
@@ -261,7 +266,8 @@ export class Queue {
     const { messages, settlements } = this.#options;
     const { maxPriority, maxLengthBytes } = this.#settings;
     const end = messages.highWatermark;
-    if (maxPriority === undefined && maxLengthBytes === undefined) this.#state.extend(end);
+    const needsReading = end > this.#state.floor && (maxPriority !== undefined || maxLengthBytes !== undefined);
+    if (!needsReading) this.#state.extend(end);
     else await this.#takeOverByReading(end);
     messages.onAdvance = () => this.#onAdvance();
     if (settlements !== undefined) settlements.onAdvance = () => this.#settlements!.onAdvance();

@@ -30,10 +30,13 @@ const SNAPSHOT_ENTRY_BYTES = 6;
 const SNAPSHOT_FACTOR = 4;
 const LOAD_BYTES = 1024 * 1024;
 
+/** What must be known of the messages that settlements are about. */
+export type SettledState = Pick<QueueState, 'floor' | 'settledAboveFloor' | 'snapshot'>;
+
 export interface SettlementLogOptions {
   readonly log: BatchLog;
   readonly clock: Clock;
-  readonly state: QueueState;
+  readonly state: SettledState;
   readonly limits: Pick<QueueLimits, 'snapshotAfterBytes' | 'noteEntriesMax' | 'retryMs'>;
   /** Everything below `floor` is settled, durably. */
   readonly onFloor: (floor: number) => void;
