@@ -248,6 +248,11 @@ export class Topology {
     await this.#deleteUnused(host, [binding]);
   }
 
+  /** A number that nothing else of the cluster has had; undefined if the exchange is not stored, or not there. */
+  exchangeIncarnation(virtualHost: string, name: string): number | undefined {
+    return this.#virtualHost(virtualHost).exchangeIncarnation(name);
+  }
+
   /** All but those to the default exchange. @throws BurrowError VHOST_NOT_FOUND */
   bindings(virtualHost: string): BindingDefinition[] {
     const { router } = this.#virtualHost(virtualHost);

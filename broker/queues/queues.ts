@@ -131,6 +131,12 @@ export class Queues implements QueueService {
     const incarnations = new Set<number>();
     for (const name of this.#topology.virtualHosts()) {
       const host = this.#addHost(name);
+      for (const exchange of this.#topology.exchanges(name)) {
+        const incarnation = this.#topology.exchangeIncarnation(name, exchange.name);
+        if (exchange.kind !== 'x-delayed-message' || incarnation === undefined) continue;
+        incarnations.add(incarnation);
+        await host.openDelayed(exchange.name, incarnation);
+      }
       for (const definition of this.#topology.queues(name)) {
         const incarnation = this.#topology.queueIncarnation(name, definition.name);
         if (incarnation === undefined) continue;
@@ -153,7 +159,6 @@ export class Queues implements QueueService {
       logger,
       readAheadBytes: READ_AHEAD_BYTES,
       queuesMax: settings.queuesMax,
-      deadLetter: (_host, _queue, _view, _reason, onDone) => onDone(true),
     });
     this.#hosts.set(name, host);
     return host;
@@ -166,6 +171,9 @@ export class Queues implements QueueService {
         break;
       case 'virtual-host-deleted':
         this.#removeHost(event.virtualHost);
+        break;
+      case 'exchange-deleted':
+        this.#hosts.get(event.virtualHost)?.onExchangeDeleted(event.exchange.name);
         break;
       case 'policies-changed':
         this.#hosts.get(event.virtualHost)?.reconfigure();
