@@ -33,6 +33,7 @@ import type { ProducerHost } from './producer/producer.ts';
 import type { ProducerBatch } from './producer/producer-batch.ts';
 import type { Acks, ProduceResult } from './producer/sender.ts';
 import {
+  changePushRequest,
   EARLIEST_TIMESTAMP,
   fetchRequest,
   initProducerIdRequest,
@@ -141,7 +142,10 @@ export class ConsumerTransport extends Transport implements ConsumerHost, PushTr
       { clock: this.clock, timeoutMs: this.requestTimeoutMs },
     );
     return {
-      change: (remove, add) => channel.change({ remove, add: add.map((target) => this.#withEpoch(target)) }),
+      change: (remove, add) => {
+        const targets = add.map((target) => this.#withEpoch(target));
+        changePushRequest(channel, remove, targets);
+      },
       addCredit: ({ records, bytes }) => channel.addCredit(records, bytes),
       close: () => channel.close(),
     };
