@@ -55,7 +55,12 @@ export type StoredDefinition =
       readonly incarnation: number;
       readonly queue: QueueDefinition;
     }
-  | { readonly kind: 'binding'; readonly virtualHostId: number; readonly binding: StoredBinding }
+  | {
+      readonly kind: 'binding';
+      readonly virtualHostId: number;
+      readonly hash: string;
+      readonly binding: StoredBinding;
+    }
   | { readonly kind: 'policy'; readonly virtualHostId: number; readonly policy: PolicyDefinition };
 
 export type RemovedDefinition =
@@ -238,8 +243,8 @@ export class TopologyStore {
 
   #apply(set: readonly CoordinatorEntry[], removed: readonly string[]): void {
     // Decoded before anything is told, so that a bad entry leaves nothing half done.
-    const decoded = set.map((entry) => ({ key: entry.key, definition: decodeEntry(entry) }));
-    decoded.sort((a, b) => orderOf(a.key) - orderOf(b.key));
+    const decoded = set.map((entry) => ({ key: entry.key, order: orderOf(entry.key), definition: decodeEntry(entry) }));
+    decoded.sort((a, b) => a.order - b.order);
     for (const key of removed) {
       this.#leftovers.delete(key);
       this.#options.onRemoved(decodeKey(key));
@@ -300,6 +305,6 @@ function decodeEntry({ key, value, createRevision }: CoordinatorEntry): StoredDe
     case 'policy':
       return { kind, virtualHostId, policy: decodePolicy(key, name, value) };
     case 'binding':
-      return { kind, virtualHostId, binding: decodeBinding(key, value) };
+      return { kind, virtualHostId, hash: name, binding: decodeBinding(key, value) };
   }
 }

@@ -219,7 +219,7 @@ export class Topology {
       const sourceIncarnation = host.exchangeIncarnation(binding.source);
       const destinationIncarnation = this.#destinationIncarnation(host, binding);
       if (sourceIncarnation === undefined || destinationIncarnation === undefined) {
-        host.addBinding(binding, false);
+        host.addBinding(binding, undefined);
         return true;
       }
       const pending = this.#pendingBindings(host);
@@ -238,8 +238,8 @@ export class Topology {
     const host = this.#virtualHost(virtualHost);
     checkNotDefault(binding.source);
     if (binding.destinationKind === 'exchange') checkNotDefault(binding.destination);
-    const hash = bindingHash(binding);
     if (!host.router.hasBinding(binding)) return;
+    const hash = bindingHash(binding);
     await this.#untilDone(async () => {
       if (host.isStoredBinding(hash)) return this.#store.removeBinding(host, hash);
       host.dropBinding(binding);
@@ -397,7 +397,7 @@ export class Topology {
         const { sourceIncarnation, destinationIncarnation, ...binding } = definition.binding;
         if (host.exchangeIncarnation(binding.source) !== sourceIncarnation) return false;
         if (this.#destinationIncarnation(host, binding) !== destinationIncarnation) return false;
-        host.addBinding(binding, true);
+        host.addBinding(binding, definition.hash);
         return true;
       }
     }

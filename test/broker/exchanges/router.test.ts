@@ -235,10 +235,10 @@ describe('changes of bindings', () => {
     expect(router.bind(link('d -> queue:q', 'k'))).toBe(false);
     expect(router.bind(link('d -> queue:q', 'k', { a: 1 }))).toBe(true);
     expect(router.bindingsFromCount('d')).toBe(2);
-    expect(router.unbind(link('d -> queue:q', 'k'))).toBe(true);
-    expect(router.unbind(link('d -> queue:q', 'k'))).toBe(false);
+    expect(router.unbind(link('d -> queue:q', 'k'))).toBeDefined();
+    expect(router.unbind(link('d -> queue:q', 'k'))).toBeUndefined();
     expect(route(router, 'd', message('k'))).toEqual(['queue:q']);
-    expect(router.unbind(link('d -> queue:q', 'k', { a: 1 }))).toBe(true);
+    expect(router.unbind(link('d -> queue:q', 'k', { a: 1 }))).toBeDefined();
     expect(route(router, 'd', message('k'))).toEqual([]);
   });
 
