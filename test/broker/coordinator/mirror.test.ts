@@ -138,7 +138,7 @@ describe('a mirror of a prefix', () => {
       together: fc.boolean(),
     });
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 20, size: 'max' }), async (steps) => {
         const coordinator = new MemoryCoordinator({ historyRevisionsMax: 2 });
         const opened = [await open(coordinator), await open(coordinator)];
         const running: Promise<unknown>[] = [];
