@@ -64,15 +64,13 @@ export class CoordinatorMirror {
    * did not hold, and the keys of all conditions were brought up to date: decide again.
    */
   async transaction(transaction: CoordinatorTransaction): Promise<boolean> {
+    if (this.#closed) throw new BurrowError('SHUTTING_DOWN');
     const { committed, revision } = await this.#coordinator.transaction(transaction);
     if (committed) {
       await this.#reached(revision);
       return true;
     }
-    for (const { key } of transaction.if ?? []) {
-      const { entry } = await this.#coordinator.get(key);
-      this.#apply(entry === undefined ? [] : [entry], entry === undefined ? [key] : []);
-    }
+    for (const { key } of transaction.if ?? []) await this.#refresh(key);
     return false;
   }
 
@@ -81,6 +79,17 @@ export class CoordinatorMirror {
     this.#closed = true;
     this.#watch?.cancel();
     this.#rejectWaiters(new BurrowError('SHUTTING_DOWN'));
+  }
+
+  async #refresh(key: string): Promise<void> {
+    const { entry } = await this.#coordinator.get(key);
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      this.#apply(entry === undefined ? [] : [entry], entry === undefined ? [key] : []);
+    } catch (error) {
+      this.#fail(toBurrowError(error));
+      throw error;
+    }
   }
 
   #follow(revision: number): void {

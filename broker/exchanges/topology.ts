@@ -52,6 +52,8 @@ export interface TopologyLimits {
   readonly bindingsMax?: number;
   /** Of a virtual host. Default 1,000. */
   readonly policiesMax?: number;
+  /** Routes that the router of a virtual host remembers. Default 65,536. */
+  readonly rememberedRoutesMax?: number;
   /** All weights of an x-consistent-hash exchange together: each costs 64 points on its ring. Default 10,000. */
   readonly hashWeightTotalMax?: number;
 }
@@ -61,6 +63,7 @@ const LIMITS: Required<TopologyLimits> = {
   exchangesMax: 100_000,
   bindingsMax: 1_000_000,
   policiesMax: 1000,
+  rememberedRoutesMax: 65_536,
   hashWeightTotalMax: 10_000,
 };
 
@@ -366,7 +369,8 @@ export class Topology {
       const known = this.#virtualHosts.get(definition.name);
       if (known?.id === definition.id) return true;
       if (known !== undefined) this.#dropVirtualHost(known);
-      const host = new VirtualHost(definition, (event) => this.#tell(event));
+      const { rememberedRoutesMax } = this.#limits;
+      const host = new VirtualHost(definition, { rememberedRoutesMax }, (event) => this.#tell(event));
       this.#virtualHosts.set(host.name, host);
       this.#byId.set(host.id, host);
       this.#tell({ kind: 'virtual-host-created', virtualHost: host.name });

@@ -49,11 +49,15 @@ export class VirtualHost {
   #bindingsCount = 0;
   #exchangesCount = 0;
 
-  constructor(ref: { readonly name: string; readonly id: number }, tell: (event: TopologyEvent) => void) {
+  constructor(
+    ref: { readonly name: string; readonly id: number },
+    limits: { readonly rememberedRoutesMax: number },
+    tell: (event: TopologyEvent) => void,
+  ) {
     this.name = ref.name;
     this.id = ref.id;
     this.#tell = tell;
-    this.router = new Router({ virtualHost: ref.name });
+    this.router = new Router({ virtualHost: ref.name, ...limits });
     for (const exchange of PREDECLARED_EXCHANGES) {
       this.router.addExchange(exchange);
       this.#exchangeIncarnations.set(exchange.name, 0);

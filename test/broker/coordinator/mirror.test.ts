@@ -119,6 +119,17 @@ describe('a mirror of a prefix', () => {
     await expect(mirror.transaction(set('a/2', 'x'))).rejects.toThrow();
   });
 
+  test('ends, too, with what cannot be read when it looks again', async () => {
+    const coordinator = new MemoryCoordinator();
+    const { mirror, failures } = await open(coordinator, 'a/');
+    const other = coordinator.transaction(set('a/1', 'bad'));
+    await expect(mirror.transaction(set('a/1', 'mine', 0))).rejects.toSatisfy((error) =>
+      isBurrowError(error, 'STORAGE_CORRUPT'),
+    );
+    await other;
+    expect(failures).toEqual(['STORAGE_CORRUPT']);
+  });
+
   test('tells nothing after it was closed', async () => {
     const coordinator = new MemoryCoordinator();
     const { mirror, told } = await open(coordinator);
