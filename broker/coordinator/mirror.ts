@@ -60,18 +60,18 @@ export class CoordinatorMirror {
   }
 
   /**
-   * Makes a transaction; when it resolves with true, its changes are durable and were applied. With false a condition
-   * did not hold, and the keys of all conditions were brought up to date: decide again.
+   * Makes a transaction; when it resolves with a revision, its changes are durable and were applied. With undefined a
+   * condition did not hold, and the keys of all conditions were brought up to date: decide again.
    */
-  async transaction(transaction: CoordinatorTransaction): Promise<boolean> {
+  async transaction(transaction: CoordinatorTransaction): Promise<number | undefined> {
     if (this.#closed) throw new BurrowError('SHUTTING_DOWN');
     const { committed, revision } = await this.#coordinator.transaction(transaction);
     if (committed) {
       await this.#reached(revision);
-      return true;
+      return revision;
     }
     for (const { key } of transaction.if ?? []) await this.#refresh(key);
-    return false;
+    return undefined;
   }
 
   /** Nothing is applied afterwards. The coordinator stays open. */
