@@ -49,8 +49,6 @@ export class QueueLedger {
   readonly #settings: QueueSettings;
   /** Entries of this life that are not gone, by place. */
   readonly #live = new Set<Entry>();
-  /** Being returned by the call that runs. */
-  readonly #returning = new Set<Entry>();
   #nextOrder = 0;
   #highestFirst: number[] = [];
   deliveries = 0;
@@ -175,7 +173,7 @@ export class QueueLedger {
         }
         const isBefore = other.level === entry.level && other.order < entry.order && other.place === 'ready';
         const isExempt = other.leftUnasked || this.#dropsHead || nowMs >= other.expiresAtMs;
-        if (isBefore && !this.#returning.has(other) && !isExempt) {
+        if (isBefore && !isExempt) {
           this.#fail(`${entry.id} overtakes ${other.id} of its group ${entry.key}`);
         }
       }
@@ -188,7 +186,7 @@ export class QueueLedger {
     }
     if (this.#dropsHead) return;
     for (const other of this.#live) {
-      if (other.place !== 'ready' || other === entry || this.#returning.has(other)) continue;
+      if (other.place !== 'ready' || other === entry) continue;
       if (other.readyAtMs + 2 > nowMs || nowMs >= other.expiresAtMs) continue;
       const isBefore = other.level > entry.level || (other.level === entry.level && other.order < entry.order);
       if (isBefore) this.#fail(`${entry.id} (priority ${entry.level}) overtakes ${other.id} (priority ${other.level})`);
@@ -217,17 +215,11 @@ export class QueueLedger {
     entry.returns++;
     entry.place = 'ready';
     entry.readyAtMs = 0;
-    this.#returning.add(entry);
     this.#noteSurplus();
     if (delayedRetry === undefined) return;
     if (delayedRetry.type === 'all' || (delayedRetry.type === 'failed') === (cause === 'lost')) {
       entry.readyAtMs = nowMs + Math.min(delayedRetry.minMs * entry.returns, delayedRetry.maxMs);
     }
-  }
-
-  /** The call that returned messages is over. */
-  afterReturning(): void {
-    this.#returning.clear();
   }
 
   onPurged(entries: Iterable<Entry>): void {
@@ -321,7 +313,6 @@ export class QueueLedger {
       this.#live.add(entry);
     }
     this.#highestFirst = [];
-    this.#returning.clear();
     this.#noteSurplus();
   }
 

@@ -477,7 +477,8 @@ class Simulation implements QueueClientWorld {
   /** Nothing is published meanwhile, so that it is known what a purge found. */
   async #purge(): Promise<void> {
     const { queue, ledger } = this.queues[0]!;
-    // It must be known what is there.
+    // It must be known what is there, and what may come back meanwhile.
+    if (ledger.count('doomed') > 0) return;
     const unseen = queue.unsettledCount - ledger.count('out', 'doomed') + ledger.count('on its way');
     if (ledger.doomsUnseen && !ledger.dropsSilently && unseen > 0) return;
     this.note('purge');
