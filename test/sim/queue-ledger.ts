@@ -273,6 +273,17 @@ export class QueueLedger {
     }
   }
 
+  /** What was said to be stored may not be. */
+  forgetPromises(): void {
+    for (const entry of this.entries.values()) {
+      if (entry.settled === 'sure') entry.settled = 'maybe';
+      entry.confirmed = false;
+      entry.returnsSynced = 0;
+      // Another one may have its place.
+      entry.offset = -1;
+    }
+  }
+
   /** `present`: offsets of the messages that the restarted queue has, in its order, and how often each came back. */
   onRestarted(present: ReadonlyMap<string, { offset: number; returns: number }>, nowMs: number): void {
     let last: Entry | undefined;
