@@ -121,7 +121,6 @@ export class QueueClient implements ChannelSink {
     for (const { entry, ledger } of this.#unsettled.values()) ledger.onReturned(entry, 'lost', this.#world.nowMs);
     this.#unsettled.clear();
     this.#channel.close();
-    this.#afterReturning();
   }
 
   #consume(): void {
@@ -161,7 +160,6 @@ export class QueueClient implements ChannelSink {
     this.#world.note(`${this.name} recovers`);
     this.#tellLedger(this.#lastTag, true, 'return');
     this.#channel.recover();
-    this.#afterReturning();
   }
 
   #settle(tag: number, multiple: boolean, how: 'ack' | 'return' | 'reject'): void {
@@ -169,7 +167,6 @@ export class QueueClient implements ChannelSink {
     this.#tellLedger(tag === 0 ? this.#lastTag : tag, multiple, how);
     if (how === 'ack') this.#channel.acknowledge(tag, multiple);
     else this.#channel.reject(tag, { multiple, requeue: how === 'return' });
-    this.#afterReturning();
   }
 
   /** Tells the ledger first: the channel may deliver within the call. */
@@ -181,10 +178,6 @@ export class QueueClient implements ChannelSink {
       else if (how === 'reject') ledger.onRejected(entry);
       else ledger.onReturned(entry, 'requeued', this.#world.nowMs);
     }
-  }
-
-  #afterReturning(): void {
-    for (const { ledger } of this.#world.queues) ledger.afterReturning();
   }
 
   #ledgerOf(queue: Queue): QueueLedger {

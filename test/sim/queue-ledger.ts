@@ -50,8 +50,6 @@ export class QueueLedger {
   readonly #settings: QueueSettings;
   /** Entries of this life that are not gone, by place. */
   readonly #live = new Set<Entry>();
-  /** Being returned by the call that runs. */
-  readonly #returning = new Set<Entry>();
   #nextOrder = 0;
   #highestFirst: number[] = [];
   deliveries = 0;
@@ -176,7 +174,7 @@ export class QueueLedger {
         }
         const isBefore = other.level === entry.level && other.order < entry.order && other.place === 'ready';
         const isExempt = other.leftUnasked || this.#dropsHead || nowMs >= other.expiresAtMs;
-        if (isBefore && !this.#returning.has(other) && !isExempt) {
+        if (isBefore && !isExempt) {
           this.#fail(`${entry.id} overtakes ${other.id} of its group ${entry.key}`);
         }
       }
@@ -189,7 +187,7 @@ export class QueueLedger {
     }
     if (this.#dropsHead) return;
     for (const other of this.#live) {
-      if (other.place !== 'ready' || other === entry || this.#returning.has(other)) continue;
+      if (other.place !== 'ready' || other === entry) continue;
       if (other.readyAtMs + 2 > nowMs || nowMs >= other.expiresAtMs) continue;
       const isBefore = other.level > entry.level || (other.level === entry.level && other.order < entry.order);
       if (isBefore) this.#fail(`${entry.id} (priority ${entry.level}) overtakes ${other.id} (priority ${other.level})`);
@@ -219,18 +217,12 @@ export class QueueLedger {
     entry.returns++;
     entry.place = 'ready';
     entry.readyAtMs = 0;
-    this.#returning.add(entry);
     this.#noteSurplus();
     if (delayedRetryMinMs === undefined || delayedRetryType === 'disabled') return;
     if (delayedRetryType === 'all' || (delayedRetryType === 'failed') === (cause === 'lost')) {
       entry.readyAtMs =
         nowMs + Math.min(delayedRetryMinMs * entry.returns, delayedRetryMaxMs ?? Number.POSITIVE_INFINITY);
     }
-  }
-
-  /** The call that returned messages is over. */
-  afterReturning(): void {
-    this.#returning.clear();
   }
 
   onPurged(entries: Iterable<Entry>): void {
@@ -284,6 +276,17 @@ export class QueueLedger {
     }
   }
 
+  /** What was said to be stored may not be. */
+  forgetPromises(): void {
+    for (const entry of this.entries.values()) {
+      if (entry.settled === 'sure') entry.settled = 'maybe';
+      entry.confirmed = false;
+      entry.returnsSynced = 0;
+      // Another one may have its place.
+      entry.offset = -1;
+    }
+  }
+
   /** `present`: offsets of the messages that the restarted queue has, in its order, and how often each came back. */
   onRestarted(present: ReadonlyMap<string, { offset: number; returns: number }>, nowMs: number): void {
     let last: Entry | undefined;
@@ -324,7 +327,6 @@ export class QueueLedger {
       this.#live.add(entry);
     }
     this.#highestFirst = [];
-    this.#returning.clear();
     this.#noteSurplus();
   }
 

@@ -6,7 +6,7 @@
 
 import { type QueueSettings, resolveQueueSettings } from '../../broker/definitions/queue-settings.ts';
 import { resolveTopicConfig } from '../../broker/definitions/topic-configs.ts';
-import { LogManager } from '../../broker/log/log-manager.ts';
+import { type FlushPolicy, LogManager } from '../../broker/log/log-manager.ts';
 import { DeadlineQueue } from '../../broker/partitions/deadline-queue.ts';
 import { DiskSpace } from '../../broker/partitions/disk-space.ts';
 import { Partition } from '../../broker/partitions/partition.ts';
@@ -94,6 +94,7 @@ const SABOTAGE = {
           this.delay(offset, 1);
         },
     ),
+  'notes-outlive-their-messages': () => replaceMethod(SettlementLog.prototype, 'rewrite', () => async () => {}),
   'purges-are-not-stored': () =>
     replaceMethod(
       QueueState.prototype,
@@ -144,6 +145,7 @@ class Simulation implements QueueClientWorld {
   readonly random: SeededRandom;
   readonly #sabotage: QueueSimulationOptions['sabotage'];
   readonly #weather: {
+    readonly flush: FlushPolicy;
     readonly clients: number;
     readonly lives: number;
     readonly steps: number;
@@ -181,6 +183,7 @@ class Simulation implements QueueClientWorld {
     this.random = random;
     this.#sabotage = sabotage;
     this.#weather = {
+      flush: random.chance(0.85) ? 'always' : random.pick(['interval', 'none']),
       clients: random.between(1, 4),
       lives: random.between(2, 4),
       steps: random.between(20, 140),
@@ -290,8 +293,8 @@ class Simulation implements QueueClientWorld {
     const disk: Disk = this.#sabotage === 'journal-is-not-synced' ? withoutJournalSyncs(this.#disk) : this.#disk;
     const random = this.random.fork('node');
     const directory = '/data';
-    const { tailCacheBytes } = this.#weather;
-    const logs = await LogManager.open(managerOptions({ disk, clock, random, directory, tailCacheBytes }));
+    const { flush, tailCacheBytes } = this.#weather;
+    const logs = await LogManager.open(managerOptions({ disk, clock, random, directory, flush, tailCacheBytes }));
     const diskSpace = await DiskSpace.open({ disk, directory, clock, logger: silentLogger, freeBytesMin: 0 });
     const node: Node = { logs, diskSpace, deadlines: new DeadlineQueue(clock), clock, queues: [] };
     this.#node = node;
@@ -376,6 +379,11 @@ class Simulation implements QueueClientWorld {
     this.#pending = [];
     const mode = this.random.pick(['lost', 'kept', 'prefix', 'reordered'] as const);
     const random = this.random.fork('end');
+    const { flush, faultChance } = this.#weather;
+    // Without a sync on every write neither a power loss nor a failed sync leaves what was said to be stored.
+    if (flush !== 'always' && (how === 'power' || faultChance > 0)) {
+      for (const ledger of this.#ledgers) ledger.forgetPromises();
+    }
     this.#nowMs = this.nowMs + this.random.pick([0, 10, 3000]);
     this.#disk =
       how === 'power'
@@ -482,7 +490,8 @@ class Simulation implements QueueClientWorld {
   /** Nothing is published meanwhile, so that it is known what a purge found. */
   async #purge(): Promise<void> {
     const { queue, ledger } = this.queues[0]!;
-    // It must be known what is there.
+    // It must be known what is there, and what may come back meanwhile.
+    if (ledger.count('doomed') > 0) return;
     const unseen = queue.unsettledCount - ledger.count('out', 'doomed') + ledger.count('on its way');
     if (ledger.doomsUnseen && !ledger.dropsSilently && unseen > 0) return;
     this.note('purge');
