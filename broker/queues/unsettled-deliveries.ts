@@ -2,20 +2,19 @@
  * The deliveries of one channel that are not settled yet, by delivery tag. Tags count up from 1 (AMQP 0-9-1, section 3.1.3);
  * so they are a ring, not a map. Per message: no objects.
  */
-import type { Queue } from './queue.ts';
-import type { QueueConsumer } from './queue-consumer.ts';
+import type { ConsumedQueue, QueueConsumer } from './queue-consumer.ts';
 
 const CAPACITY_INITIAL = 64;
 
 export class UnsettledDeliveries {
   /** What {@link take} took out last. */
-  queue: Queue | undefined;
+  queue: ConsumedQueue | undefined;
   /** Undefined for a message that was asked for one by one. */
   consumer: QueueConsumer | undefined;
   offset = -1;
   /** Of the body. */
   bytes = 0;
-  #queues: Array<Queue | undefined> = new Array(CAPACITY_INITIAL);
+  #queues: Array<ConsumedQueue | undefined> = new Array(CAPACITY_INITIAL);
   #consumers: Array<QueueConsumer | undefined> = new Array(CAPACITY_INITIAL);
   /** Offset, bytes of the body, and time of each. */
   #numbers = new Float64Array(CAPACITY_INITIAL * 3);
@@ -40,7 +39,7 @@ export class UnsettledDeliveries {
   }
 
   /** Gives the next delivery its tag. One that needs no settling takes a tag too: see {@link skip}. */
-  add(queue: Queue, consumer: QueueConsumer | undefined, offset: number, bytes: number, nowMs: number): number {
+  add(queue: ConsumedQueue, consumer: QueueConsumer | undefined, offset: number, bytes: number, nowMs: number): number {
     if (this.#next - this.#first > this.#mask) this.#enlarge();
     const tag = this.#next++;
     const slot = tag & this.#mask;
@@ -91,7 +90,7 @@ export class UnsettledDeliveries {
 
   #enlarge(): void {
     const capacity = (this.#mask + 1) * 2;
-    const queues: Array<Queue | undefined> = new Array(capacity);
+    const queues: Array<ConsumedQueue | undefined> = new Array(capacity);
     const consumers: Array<QueueConsumer | undefined> = new Array(capacity);
     const numbers = new Float64Array(capacity * 3);
     for (let tag = this.#first; tag < this.#next; tag++) {
