@@ -50,6 +50,8 @@ export interface QueueSettings {
   readonly maxAgeMs: number | undefined;
   /** Of a stream. */
   readonly streamMaxSegmentSizeBytes: number | undefined;
+  /** Of a stream: the topic that it is a view of. Undefined: the one with the name of the queue. */
+  readonly topic: string | undefined;
   /** Whether a message with an id that came before, within the window, is taken for a repetition and dropped. */
   readonly messageDeduplication: boolean;
   /** The header with that id. Default `x-deduplication-header`. */
@@ -81,6 +83,7 @@ const DEFAULTS: QueueSettings = {
   delayedRetryMaxMs: undefined,
   maxAgeMs: undefined,
   streamMaxSegmentSizeBytes: undefined,
+  topic: undefined,
   messageDeduplication: false,
   deduplicationHeader: 'x-deduplication-header',
   deduplicationWindowMs: 300_000,

@@ -3,10 +3,10 @@
  * a channel; clients of the native protocol have one per connection. Knows no protocol: what is delivered goes to a sink.
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { FieldTable } from '../../src/messages/field-value.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { MessageView } from './message-batch.ts';
-import type { Queue } from './queue.ts';
-import { QueueConsumer } from './queue-consumer.ts';
+import { type ConsumedQueue, QueueConsumer } from './queue-consumer.ts';
 import { UnsettledDeliveries } from './unsettled-deliveries.ts';
 
 export interface ChannelSink {
@@ -26,6 +26,8 @@ export interface ConsumeOptions {
   readonly priority: number;
   /** Overrides the channel's prefetch for new consumers; 0 for no limit. */
   readonly prefetch?: number;
+  /** Those of basic.consume: streams have some of their own (`stream-offset.ts`). */
+  readonly arguments?: FieldTable;
 }
 
 export class QueueChannel {
@@ -39,8 +41,8 @@ export class QueueChannel {
   #channelPrefetch = 0;
   #closed = false;
   /** Queues whose messages were settled since somebody waited for that to be durable. */
-  readonly #settledOn = new Set<Queue>();
-  #lastSettledOn: Queue | undefined;
+  readonly #settledOn = new Set<ConsumedQueue>();
+  #lastSettledOn: ConsumedQueue | undefined;
   /** The channel's prefetch was used up when a delivery was settled; consumers wait for credit. */
   #wasFull = false;
   /** Deliveries to consumers that count against the channel's prefetch. */
@@ -83,7 +85,11 @@ export class QueueChannel {
    * Begins to consume. `onStarted` is called before the first delivery.
    * @throws BurrowError CONSUMER_TAG_IN_USE, CONSUMER_EXCLUSIVE, or why the queue is closed
    */
-  consume(queue: Queue, options: ConsumeOptions, onStarted: (consumer: QueueConsumer) => void = ignore): QueueConsumer {
+  consume(
+    queue: ConsumedQueue,
+    options: ConsumeOptions,
+    onStarted: (consumer: QueueConsumer) => void = ignore,
+  ): QueueConsumer {
     const { tag, exclusive } = options;
     if (this.#consumers.has(tag)) {
       throw new BurrowError(
@@ -120,7 +126,7 @@ export class QueueChannel {
 
   /** Asks for one message, which `onMessage` gets; resolves with false if the queue is empty. */
   get(
-    queue: Queue,
+    queue: ConsumedQueue,
     noAck: boolean,
     onMessage: (deliveryTag: number, returns: number, view: MessageView) => void,
   ): Promise<boolean> {
@@ -135,7 +141,7 @@ export class QueueChannel {
   }
 
   /** Called by consumers. Per message. */
-  deliver(consumer: QueueConsumer, queue: Queue, offset: number, returns: number, view: MessageView): void {
+  deliver(consumer: QueueConsumer, queue: ConsumedQueue, offset: number, returns: number, view: MessageView): void {
     let tag: number;
     if (consumer.noAck) tag = this.#unsettled.skip();
     else {
@@ -214,8 +220,8 @@ export class QueueChannel {
 
   #settleRange(lastTag: number, how: Settlement): void {
     const unsettled = this.#unsettled;
-    let touched: Set<Queue> | undefined;
-    let queue: Queue | undefined;
+    let touched: Set<ConsumedQueue> | undefined;
+    let queue: ConsumedQueue | undefined;
     while (unsettled.count > 0 && unsettled.firstTag <= lastTag) {
       unsettled.take(unsettled.firstTag);
       // Mostly all are of one queue.

@@ -10,6 +10,7 @@ import { checkQueue, checkSameQueue, type QueueDefinition } from '../definitions
 import type { QueueSettings } from '../definitions/queue-settings.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
 import { checkNotReserved, type Topology } from '../exchanges/topology.ts';
+import type { BrokerService } from '../partitions/broker-service.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -23,11 +24,14 @@ import type { StoredTarget } from './message-log.ts';
 import { Queue } from './queue.ts';
 import type { DeclaredQueue, QueueDeclaration, QueueSession, QueueStatus } from './queue-service.ts';
 import type { QueueLogs, QueueStorage } from './queue-storage.ts';
+import { recordKeyOf, TopicTarget } from './topic-target.ts';
 
 export interface QueueHostOptions {
   readonly name: string;
   readonly topology: Topology;
   readonly storage: QueueStorage;
+  /** For topics that exchanges are bound to. */
+  readonly service: TopicService;
   readonly clock: Clock;
   readonly deadlines: DeadlineQueue;
   readonly random: Random;
@@ -36,6 +40,12 @@ export interface QueueHostOptions {
   readonly readAheadBytes: number;
   /** Of this virtual host. */
   readonly queuesMax: number;
+}
+
+/** What is needed of topics. */
+export interface TopicService extends Pick<BrokerService, 'describeTopic' | 'produce'> {
+  /** The largest batch that a topic takes. */
+  batchBytesMaxOf(topic: string): number;
 }
 
 interface DelayedEntry {
@@ -65,6 +75,8 @@ export class QueueHost {
   readonly #queues = new Map<string, QueueEntry>();
   /** Messages that wait for exchanges of the kind x-delayed-message, by the exchange's name. */
   readonly #delayed = new Map<string, DelayedEntry>();
+  /** Topics that something was published to by an exchange. */
+  readonly #topics = new Map<string, TopicTarget>();
   readonly #forwarder: MessageForwarder;
   readonly #deadLetters: DeadLetters;
   /** The latest declaration or deletion of a name; others of the same name come after it. Never rejects. */
@@ -212,7 +224,7 @@ export class QueueHost {
         break;
       }
       case 'topic':
-        break;
+        return this.#topicTarget(target.name).publish(message, stored, number);
     }
     // Deleted in this very turn: as if it had not been found.
     stored.onStored(number, number);
@@ -232,6 +244,32 @@ export class QueueHost {
         : deduplication.publish(queue, message, stored, number);
     if (!taken && queue.settings.overflow === 'reject-publish-dlx') this.#deadLetters.buryRefused(queue, message);
     return taken;
+  }
+
+  #topicTarget(topic: string): TopicTarget {
+    let target = this.#topics.get(topic);
+    if (target === undefined) {
+      const { service, clock, topology } = this.#options;
+      target = new TopicTarget({
+        topic,
+        partitionCount: () => service.describeTopic(topic)?.partitions.length ?? 0,
+        produce: (request) => service.produce(request),
+        batchBytesMax: () => service.batchBytesMaxOf(topic),
+        clock,
+        key: recordKeyOf(topology.router(this.name).bindingsTo('topic', topic)),
+      });
+      this.#topics.set(topic, target);
+    }
+    return target;
+  }
+
+  /** What binds exchanges to a topic has changed, or the topic is gone. */
+  onTopicBindingsChanged(topic: string): void {
+    const target = this.#topics.get(topic);
+    if (target === undefined) return;
+    const bindings = this.#options.topology.router(this.name).bindingsTo('topic', topic);
+    if (bindings.length === 0) this.#topics.delete(topic);
+    else target.key = recordKeyOf(bindings);
   }
 
   // Exchanges that delay
@@ -277,6 +315,7 @@ export class QueueHost {
     await Promise.all(this.#work.values());
     const entries = [...this.#queues.values()];
     await Promise.all(entries.map(({ queue }) => queue.settled()));
+    await Promise.all(Array.from(this.#topics.values(), (target) => target.settled()));
     for (const { messages } of this.#delayed.values()) {
       await messages.settled();
       messages.close();

@@ -3,15 +3,14 @@
  * so they are a ring, not a map. A few old ones that stay, while many others come and go, move out of the ring: it need not
  * reach back to them. Per message: no objects.
  */
-import type { Queue } from './queue.ts';
-import type { QueueConsumer } from './queue-consumer.ts';
+import type { ConsumedQueue, QueueConsumer } from './queue-consumer.ts';
 
 const CAPACITY_INITIAL = 64;
 /** A smaller ring is enlarged, even if it is nearly empty. */
 const SPARSE_CAPACITY_MIN = 1024;
 
 interface Delivery {
-  readonly queue: Queue;
+  readonly queue: ConsumedQueue;
   readonly consumer: QueueConsumer | undefined;
   readonly offset: number;
   readonly bytes: number;
@@ -20,13 +19,13 @@ interface Delivery {
 
 export class UnsettledDeliveries {
   /** What {@link take} took out last. */
-  queue: Queue | undefined;
+  queue: ConsumedQueue | undefined;
   /** Undefined for a message that was asked for one by one. */
   consumer: QueueConsumer | undefined;
   offset = -1;
   /** Of the body. */
   bytes = 0;
-  #queues: Array<Queue | undefined> = new Array(CAPACITY_INITIAL);
+  #queues: Array<ConsumedQueue | undefined> = new Array(CAPACITY_INITIAL);
   #consumers: Array<QueueConsumer | undefined> = new Array(CAPACITY_INITIAL);
   /** Offset, bytes of the body, and time of each. */
   #numbers = new Float64Array(CAPACITY_INITIAL * 3);
@@ -58,7 +57,7 @@ export class UnsettledDeliveries {
   }
 
   /** Gives the next delivery its tag. One that needs no settling takes a tag too: see {@link skip}. */
-  add(queue: Queue, consumer: QueueConsumer | undefined, offset: number, bytes: number, nowMs: number): number {
+  add(queue: ConsumedQueue, consumer: QueueConsumer | undefined, offset: number, bytes: number, nowMs: number): number {
     if (this.#next - this.#first > this.#mask) this.#makeRoom();
     const tag = this.#next++;
     const slot = tag & this.#mask;
@@ -152,7 +151,7 @@ export class UnsettledDeliveries {
 
   #enlarge(): void {
     const capacity = (this.#mask + 1) * 2;
-    const queues: Array<Queue | undefined> = new Array(capacity);
+    const queues: Array<ConsumedQueue | undefined> = new Array(capacity);
     const consumers: Array<QueueConsumer | undefined> = new Array(capacity);
     const numbers = new Float64Array(capacity * 3);
     for (let tag = this.#first; tag < this.#next; tag++) {

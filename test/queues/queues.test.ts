@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { encodeProperties } from '../../src/messages/message-properties.ts';
-import { settle } from '../support/node-environment.ts';
+import { createTopic, readValues, settle } from '../support/node-environment.ts';
 import { properties } from '../support/queue-bed.ts';
 import { QueueClient, restartQueueNode, startQueueNode } from '../support/queue-node.ts';
 
@@ -338,6 +338,20 @@ describe('messages that go elsewhere', () => {
     await next.session.deleteExchange('later', { ifUnused: false });
     await settle();
     expect(after.topics.names().filter((name) => name.startsWith('__queue.'))).toHaveLength(1);
+  });
+
+  test('become records of a topic that an exchange is bound to', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    await createTopic(node, 'log', 2);
+    const toTopic = { ...binding('amq.topic', 'log', 'orders.#'), destinationKind: 'topic' as const };
+    await client.session.bind(toTopic);
+    expect(await client.publish('a', { exchange: 'amq.topic', routingKey: 'orders.new' })).toBe(true);
+    const values = [await readValues(node, 'log', 0, 0), await readValues(node, 'log', 0, 1)];
+    expect(values.flat()).toContain('a');
+    await client.session.unbind(toTopic);
+    expect(await client.publish('b', { exchange: 'amq.topic', routingKey: 'orders.new', mandatory: true })).toBe(true);
+    expect(client.returned).toEqual(['b']);
   });
 
   test('are taken once where a queue drops repetitions, also after a restart', async () => {

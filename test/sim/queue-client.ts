@@ -57,7 +57,7 @@ export class QueueClient implements ChannelSink {
   deliver(consumer: QueueConsumer, deliveryTag: number, returns: number, view: MessageView): void {
     if (this.#closed) throw new Error(`${this.name} is gone and gets a message`);
     if (!this.#isWritable) throw new Error(`${this.name} does not read and gets a message`);
-    this.#take(this.#ledgerOf(consumer.queue), consumer, deliveryTag, returns, view, consumer.noAck);
+    this.#take(this.#ledgerOf(consumer.queue as Queue), consumer, deliveryTag, returns, view, consumer.noAck);
     if (!consumer.noAck) {
       const held = [...this.#unsettled.values()].filter((each) => each.consumer !== undefined);
       const count = this.#isGlobal ? held.length : held.filter((each) => each.consumer === consumer).length;
