@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
-import { Outgoing } from '../../../broker/listeners/kafka/outgoing.ts';
+import { Outgoing } from '../../broker/listeners/outgoing.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
