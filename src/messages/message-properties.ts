@@ -91,12 +91,7 @@ export function propertyPosition(bytes: Uint8Array, start: number, end: number, 
 }
 
 /** A field that is a short string; undefined if it is not there. For bytes that were checked. */
-export function textProperty(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  name: PropertyName,
-): string | undefined {
+export function textProperty(bytes: Uint8Array, start: number, end: number, name: PropertyName): string | undefined {
   const position = propertyPosition(bytes, start, end, name);
   return position === -1 ? undefined : decodeUtf8(bytes, position + 1, position + 1 + bytes[position]!);
 }
@@ -232,8 +227,7 @@ function fieldBytes(bytes: Uint8Array, position: number, end: number, form: Form
 
 function uint32(bytes: Uint8Array, position: number): number {
   return (
-    bytes[position]! * 0x100_0000 +
-    ((bytes[position + 1]! << 16) | (bytes[position + 2]! << 8) | bytes[position + 3]!)
+    bytes[position]! * 0x100_0000 + ((bytes[position + 1]! << 16) | (bytes[position + 2]! << 8) | bytes[position + 3]!)
   );
 }
 
