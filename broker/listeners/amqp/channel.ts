@@ -3,7 +3,7 @@
  * alone. After it has sent close, frames are parsed and dropped until close-ok comes (AMQP 0-9-1 section 1.5.2.5).
  */
 import { closeArguments } from './connection-state.ts';
-import { type Content, ContentAssembly } from './content-assembly.ts';
+import { type Content, ContentAssembly, detached } from './content-assembly.ts';
 import { BODY_FRAME, HEADER_FRAME, METHOD_FRAME } from './frame-cutter.ts';
 import type { FrameWriter, OutgoingMessage } from './frame-writer.ts';
 import type { AnyHandler, BackendSession, Channel, ClientConnection } from './handlers.ts';
@@ -23,6 +23,8 @@ export interface ChannelHost {
   onWritten(): void;
   /** Methods wait, and their contents' bytes; or fewer do than before, where negative. */
   onWaiting(methods: number, bytes: number): void;
+  /** A content that is not complete takes so many more bytes, or fewer. */
+  onUnassembled(channel: AmqpChannel, bytes: number): void;
   /** The channel number may be used again. */
   onGone(channel: AmqpChannel): void;
   /** An error that the connection does not survive. */
@@ -52,6 +54,8 @@ export class AmqpChannel implements Channel {
   readonly #assembly: ContentAssembly;
   /** The method whose content is arriving. */
   #contentMethod: AnyMethod | undefined;
+  /** Of that content, as the connection knows it. */
+  #unassembledBytes = 0;
   #phase: ChannelPhase = 'open';
   readonly #state: unknown;
   /** A handler has not finished; what comes meanwhile waits, in order. */
@@ -70,9 +74,9 @@ export class AmqpChannel implements Channel {
     return this.#phase === 'open' && this.#host.isWritable;
   }
 
-  /** Bytes of a content that is not complete. */
-  get unassembledBytes(): number {
-    return this.#assembly.bytes;
+  /** What of a content is kept now must not keep the received chunks that it lies in. At the end of each chunk. */
+  detachContent(): void {
+    this.#assembly.detach();
   }
 
   /** A frame for this channel. Errors are dealt with here. Per frame. */
@@ -92,6 +96,15 @@ export class AmqpChannel implements Channel {
     } catch (error) {
       this.#fail(error, method);
     }
+    this.#reportUnassembled();
+  }
+
+  #reportUnassembled(): void {
+    const bytes = this.#assembly.bytes;
+    if (bytes === this.#unassembledBytes) return;
+    const delta = bytes - this.#unassembledBytes;
+    this.#unassembledBytes = bytes;
+    this.#host.onUnassembled(this, delta);
   }
 
   #onMethodFrame(method: AnyMethod): void {
@@ -125,7 +138,7 @@ export class AmqpChannel implements Channel {
       this.#run(method, content);
       return;
     }
-    this.#waiting.push({ method, content });
+    this.#waiting.push({ method, content: content === undefined ? undefined : detached(content) });
     this.#host.onWaiting(1, content?.bodyBytes ?? 0);
   }
 
@@ -150,21 +163,20 @@ export class AmqpChannel implements Channel {
 
   #onFinished(): void {
     this.#running = false;
-    let next = 0;
-    // One that waits may wait in turn; then the rest goes on waiting.
-    for (; next < this.#waiting.length && !this.#running && this.#phase === 'open'; next++) {
-      const { method, content } = this.#waiting[next]!;
+    // One that waited may have to wait in turn; then the rest goes on waiting.
+    while (!this.#running && this.#phase === 'open' && this.#waiting.length > 0) {
+      const { method, content } = this.#waiting.shift()!;
       this.#host.onWaiting(-1, -(content?.bodyBytes ?? 0));
       this.#run(method, content);
     }
-    if (next > 0) this.#waiting = this.#waiting.slice(next);
   }
 
   #handle(method: AnyMethod, content: Content | undefined): void | Promise<void> {
     switch (method.name) {
       case 'channel.close':
         this.send('channel.close-ok', NO_ARGUMENTS);
-        this.#becomeClosed();
+        this.end();
+        this.#host.onGone(this);
         return;
       case 'channel.flow':
         // RabbitMQ, too, never stops what it sends: clients use prefetch.
@@ -200,7 +212,7 @@ export class AmqpChannel implements Channel {
     } catch {
       return;
     }
-    if (name === 'channel.close-ok') this.#becomeGone();
+    if (name === 'channel.close-ok') this.#host.onGone(this);
     else if (name === 'channel.close') {
       // Both closed at the same time. Its close-ok to ours still comes.
       this.#host.writer.method(this.number, 'channel.close-ok', NO_ARGUMENTS);
@@ -226,25 +238,16 @@ export class AmqpChannel implements Channel {
     this.#fail(error, undefined);
   }
 
-  /** The connection has ended, or is about to. Nothing more is sent. */
+  /** The channel has ended, or its connection has. Nothing more is sent. */
   end(): void {
     if (this.#phase !== 'open') return;
     this.#phase = 'closed';
     this.#release();
   }
 
-  #becomeClosed(): void {
-    this.#release();
-    this.#becomeGone();
-  }
-
-  #becomeGone(): void {
-    this.#phase = 'closed';
-    this.#host.onGone(this);
-  }
-
   #release(): void {
     this.#assembly.abandon();
+    this.#reportUnassembled();
     this.#contentMethod = undefined;
     for (const { content } of this.#waiting) this.#host.onWaiting(-1, -(content?.bodyBytes ?? 0));
     this.#waiting = [];

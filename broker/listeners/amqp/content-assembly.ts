@@ -28,6 +28,8 @@ export class ContentAssembly {
   /** Announced, and received so far. */
   #bodySize = 0;
   #bodyBytes = 0;
+  /** Frames of the body that were looked at by {@link detach}. */
+  #detached = 0;
   /** What the next frame must be. */
   #expects: 'method' | 'header' | 'body' = 'method';
 
@@ -88,6 +90,15 @@ export class ContentAssembly {
     return this.#bodyBytes === this.#bodySize ? this.#finish() : undefined;
   }
 
+  /** Copies what is small in the chunk that it lies in, so that it does not keep all of the chunk alive while the rest is on its way. */
+  detach(): void {
+    if (this.#expects !== 'body') return;
+    this.#properties = ownBytes(this.#properties);
+    for (; this.#detached < this.#body.length; this.#detached++) {
+      this.#body[this.#detached] = ownBytes(this.#body[this.#detached]!);
+    }
+  }
+
   /** Forgets a content that is not complete. */
   abandon(): void {
     this.#finish();
@@ -103,9 +114,20 @@ export class ContentAssembly {
     if (this.#bodyBytes > 0) this.#body = [];
     this.#bodyBytes = 0;
     this.#bodySize = 0;
+    this.#detached = 0;
     this.#expects = 'method';
     return content;
   }
+}
+
+/** A content that keeps little besides itself alive. */
+export function detached(content: Content): Content {
+  return { ...content, properties: ownBytes(content.properties), body: content.body.map(ownBytes) };
+}
+
+/** The same bytes; a copy if they are a small part of what they lie in. */
+function ownBytes(bytes: Buffer): Buffer {
+  return bytes.length * 2 >= bytes.buffer.byteLength ? bytes : Buffer.from(bytes);
 }
 
 function unexpected(text: string): AmqpException {
