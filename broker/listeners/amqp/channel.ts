@@ -185,6 +185,7 @@ export class AmqpChannel implements Channel {
         return;
       case 'channel.flow-ok':
       case 'channel.close-ok':
+      case 'basic.cancel-ok':
         return;
       case 'access.request':
         this.send('access.request-ok', { ticket: ACCESS_TICKET });

@@ -31,13 +31,6 @@ interface MethodCodec {
   readonly args: readonly ArgumentCodec[];
 }
 
-const CODECS: ReadonlyMap<string, MethodCodec> = new Map(
-  (Object.entries(METHODS) as Array<[MethodName, Method]>).map(([name, method]) => [name, compile(name, method)]),
-);
-const BY_IDS: ReadonlyMap<number, MethodCodec> = new Map(
-  Array.from(CODECS.values(), (codec) => [idsOf(codec.method.classId, codec.method.methodId), codec]),
-);
-
 function idsOf(classId: number, methodId: number): number {
   return classId * 0x1_0000 + methodId;
 }
@@ -142,6 +135,13 @@ function writeShortString(writer: ByteWriter, value: string): void {
   if (count > SHORT_STRING_BYTES_MAX) throw new RangeError(`A short string of ${count} bytes`);
   writer.uint8(count).string(value);
 }
+
+const CODECS: ReadonlyMap<string, MethodCodec> = new Map(
+  (Object.entries(METHODS) as Array<[MethodName, Method]>).map(([name, method]) => [name, compile(name, method)]),
+);
+const BY_IDS: ReadonlyMap<number, MethodCodec> = new Map(
+  Array.from(CODECS.values(), (codec) => [idsOf(codec.method.classId, codec.method.methodId), codec]),
+);
 
 /** A method and its arguments, typed together. */
 export type AnyMethod = {
