@@ -74,6 +74,11 @@ export class AmqpChannel implements Channel {
     return this.#phase === 'open' && this.#host.isWritable;
   }
 
+  /** Whether a message is arriving and is not complete. */
+  get isAssembling(): boolean {
+    return this.#assembly.isOpen;
+  }
+
   /** What of a content is kept now must not keep the received chunks that it lies in. At the end of each chunk. */
   detachContent(): void {
     this.#assembly.detach();

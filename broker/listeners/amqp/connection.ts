@@ -14,7 +14,7 @@ import { Outgoing } from '../outgoing.ts';
 import { type Authenticator, type Credentials, isLoopbackAddress, parseCredentials } from './authentication.ts';
 import { AmqpChannel, type ChannelHost } from './channel.ts';
 import { type ConnectionEffects, type ConnectionSettings, ConnectionState, type Tuned } from './connection-state.ts';
-import { FrameCutter, HEADER_FRAME, HEARTBEAT_FRAME, METHOD_FRAME } from './frame-cutter.ts';
+import { FrameCutter, HEARTBEAT_FRAME, METHOD_FRAME } from './frame-cutter.ts';
 import { FrameWriter } from './frame-writer.ts';
 import type { AmqpBackend, AnyHandler, BackendSession, ClientConnection } from './handlers.ts';
 import { HeartbeatState } from './heartbeat-state.ts';
@@ -270,7 +270,8 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
     const channel = this.#channels.get(number);
     if (channel !== undefined) {
       channel.onFrame(type, payload);
-      if (type === HEADER_FRAME && this.#isBlocked) this.#isStopped = true;
+      // Not in the midst of a message: it would be half received for as long as publishers are stopped.
+      if (this.#isBlocked && type !== METHOD_FRAME && !channel.isAssembling) this.#isStopped = true;
       return;
     }
     const name = type === METHOD_FRAME ? methodNameOf(payload) : undefined;
@@ -491,6 +492,8 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
     if (this.#closed) return;
     const { limits } = this.#host;
     const { phase } = this.#state;
+    // What we do not read cannot arrive.
+    if (this.#contentSinceMs !== undefined && !this.#isReading) this.#contentSinceMs = nowMs;
     if (this.#closingSinceMs !== undefined) {
       if (nowMs - this.#closingSinceMs > limits.closeTimeoutMs) this.destroy();
     } else if (phase !== 'open' && nowMs - this.#openedMs > limits.handshakeTimeoutMs) {
