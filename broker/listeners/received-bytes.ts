@@ -49,6 +49,29 @@ export class ReceivedBytes {
     this.#pieces.push(room);
   }
 
+  /** Of the next bytes, how many lie in one chunk and can be looked at before they are taken. */
+  get frontBytes(): number {
+    const count = this.#pieces.length;
+    return count === 0 ? 0 : (count === 1 ? this.#lastFilled : this.#pieces[0]!.length) - this.#start;
+  }
+
+  /** The byte `index` bytes ahead, which lies at the front. */
+  frontByte(index: number): number {
+    return this.#pieces[0]![this.#start + index]!;
+  }
+
+  /** Takes a whole piece of the front: a view of `count` bytes behind `before` and before `after` others, which are dropped. */
+  takeFront(before: number, count: number, after: number): Buffer {
+    const first = this.#pieces[0]!;
+    const start = this.#start + before;
+    const end = start + count + after;
+    const view = first.subarray(start, start + count);
+    this.#bytes -= before + count + after;
+    if (end === (this.#pieces.length === 1 ? this.#lastFilled : first.length)) this.#dropFirst();
+    else this.#start = end;
+    return view;
+  }
+
   /** Takes the next `count` bytes, which must have arrived. */
   take(count: number): Buffer {
     this.#bytes -= count;

@@ -60,6 +60,26 @@ export class FrameCutter {
    */
   next(): boolean {
     const received = this.#received;
+    const front = received.frontBytes;
+    if (this.#length < 0 && front >= FRAME_OVERHEAD_BYTES) {
+      const length = this.#checkLength(
+        received.frontByte(3) * 0x1_000000 +
+          ((received.frontByte(4) << 16) | (received.frontByte(5) << 8) | received.frontByte(6)),
+      );
+      if (front >= length + FRAME_OVERHEAD_BYTES) {
+        this.type = received.frontByte(0);
+        this.channel = (received.frontByte(1) << 8) | received.frontByte(2);
+        checkEnd(received.frontByte(FRAME_HEADER_BYTES + length), length);
+        this.payload = received.takeFront(FRAME_HEADER_BYTES, length, 1);
+        return true;
+      }
+    }
+    return this.#nextStraddling();
+  }
+
+  /** A frame that lies in more than one chunk, or has not arrived. */
+  #nextStraddling(): boolean {
+    const received = this.#received;
     if (this.#length < 0) {
       if (received.bytes < FRAME_HEADER_BYTES) return false;
       const header = received.take(FRAME_HEADER_BYTES);
@@ -69,9 +89,7 @@ export class FrameCutter {
     }
     if (received.bytes < this.#length + 1) return false;
     const rest = received.take(this.#length + 1);
-    if (rest[this.#length] !== FRAME_END) {
-      throw new AmqpException('FRAME_ERROR', `a frame of ${this.#length} bytes does not end with 0xCE`);
-    }
+    checkEnd(rest[this.#length]!, this.#length);
     this.payload = rest.subarray(0, this.#length);
     this.#length = -1;
     return true;
@@ -83,4 +101,9 @@ export class FrameCutter {
     const text = `a frame with ${length} bytes of payload; frame_max is ${this.#frameBytesMax}`;
     throw new AmqpException('FRAME_ERROR', text);
   }
+}
+
+function checkEnd(octet: number, length: number): void {
+  if (octet === FRAME_END) return;
+  throw new AmqpException('FRAME_ERROR', `a frame with ${length} bytes of payload does not end with 0xCE`);
 }

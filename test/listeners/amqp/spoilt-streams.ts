@@ -205,7 +205,7 @@ function spoil(random: SeededRandom, frames: Buffer[], at: number): void {
   const bytes = Buffer.from(frames[at]!);
   switch (random.below(6)) {
     case 0:
-      bytes[random.below(bytes.length)] = random.below(256);
+      if (bytes.length > 0) bytes[random.below(bytes.length)] = random.below(256);
       frames[at] = bytes;
       break;
     case 1:
@@ -220,7 +220,7 @@ function spoil(random: SeededRandom, frames: Buffer[], at: number): void {
       frames.splice(at, 0, bytes);
       break;
     case 4:
-      bytes.writeUInt16BE(random.below(6), 1);
+      if (bytes.length > 2) bytes.writeUInt16BE(random.below(6), 1);
       frames[at] = bytes;
       break;
     default:
