@@ -5,6 +5,8 @@
  * Memory is fresh and given away, never used again: a socket may still send from it (CVE-2026-35554 was that).
  * Per message: no objects but for the pieces of a large body.
  */
+import { writeInt16, writeInt32, writeInt64 } from '../../../src/bytes/big-endian.ts';
+import { encodeUtf8Into, utf8Bytes } from '../../../src/bytes/utf8.ts';
 import { ByteWriter } from '../../../src/bytes/writer.ts';
 import {
   BODY_FRAME,
@@ -185,14 +187,9 @@ export class FrameWriter {
   }
 
   #headerAt(position: number, type: number, channel: number, payloadBytes: number): void {
-    const chunk = this.#chunk;
-    chunk[position] = type;
-    chunk[position + 1] = channel >>> 8;
-    chunk[position + 2] = channel;
-    chunk[position + 3] = payloadBytes >>> 24;
-    chunk[position + 4] = payloadBytes >>> 16;
-    chunk[position + 5] = payloadBytes >>> 8;
-    chunk[position + 6] = payloadBytes;
+    this.#chunk[position] = type;
+    writeInt16(this.#chunk, position + 1, channel);
+    writeInt32(this.#chunk, position + 3, payloadBytes);
   }
 
   #endMethod(headerPosition: number, channel: number): void {
@@ -201,25 +198,24 @@ export class FrameWriter {
   }
 
   #ids(methodId: number): void {
-    const chunk = this.#chunk;
-    chunk[this.#position] = 0;
-    chunk[this.#position + 1] = BASIC_CLASS;
-    chunk[this.#position + 2] = 0;
-    chunk[this.#position + 3] = methodId;
+    writeInt32(this.#chunk, this.#position, (BASIC_CLASS << 16) | methodId);
     this.#position += IDS_BYTES;
   }
 
   #deliveryTag(deliveryTag: number): void {
-    this.#position = this.#chunk.writeUInt32BE(Math.floor(deliveryTag / 0x1_0000_0000), this.#position);
-    this.#position = this.#chunk.writeUInt32BE(deliveryTag >>> 0, this.#position);
+    writeInt64(this.#chunk, this.#position, deliveryTag);
+    this.#position += 8;
   }
 
   /** Cut at 255 bytes, between characters: the key of a record that came by another protocol may be longer. */
   #shortString(text: string): void {
     const chunk = this.#chunk;
-    const count = chunk.write(text, this.#position + 1, SHORT_STRING_BYTES_MAX - 1);
-    chunk[this.#position] = count;
-    this.#position += 1 + count;
+    const position = this.#position + 1;
+    let count = utf8Bytes(text);
+    if (count < SHORT_STRING_BYTES_MAX) encodeUtf8Into(text, chunk, position);
+    else count = chunk.write(text, position, SHORT_STRING_BYTES_MAX - 1);
+    chunk[position - 1] = count;
+    this.#position = position + count;
   }
 
   #content(channel: number, properties: Uint8Array, body: Uint8Array): void {
@@ -227,10 +223,10 @@ export class FrameWriter {
     this.#reserve(FRAME_OVERHEAD_BYTES + CONTENT_HEADER_BYTES + propertiesBytes);
     this.#header(HEADER_FRAME, channel, CONTENT_HEADER_BYTES + propertiesBytes);
     const chunk = this.#chunk;
-    chunk.fill(0, this.#position, this.#position + CONTENT_HEADER_BYTES + NO_PROPERTIES_BYTES);
-    chunk[this.#position + 1] = BASIC_CLASS;
-    chunk.writeUInt32BE(Math.floor(body.length / 0x1_0000_0000), this.#position + 4);
-    chunk.writeUInt32BE(body.length >>> 0, this.#position + 8);
+    // Class and weight; and flags, where there are no properties to write over them.
+    writeInt32(chunk, this.#position, BASIC_CLASS << 16);
+    writeInt16(chunk, this.#position + CONTENT_HEADER_BYTES, 0);
+    writeInt64(chunk, this.#position + 4, body.length);
     chunk.set(properties, this.#position + CONTENT_HEADER_BYTES);
     this.#position += CONTENT_HEADER_BYTES + propertiesBytes;
     chunk[this.#position++] = FRAME_END;
