@@ -119,10 +119,10 @@ const OPTIONS = {
   },
   'amqp-port': {
     group: 'Listeners',
-    type: 'enum',
-    choices: ['off'],
-    default: 'off',
-    sentence: 'Port of the AMQP protocol; this version has no such listener.',
+    type: 'port',
+    default: 5672,
+    embedded: 0,
+    sentence: 'Port of the AMQP 0-9-1 protocol.',
   },
   'http-port': {
     group: 'Listeners',
@@ -392,6 +392,14 @@ const OPTIONS = {
     max: 64 * GIB,
     sentence:
       'Memory for the messages of all queues that are not durable; beyond it publishers wait until consumers have caught up.',
+  },
+  'amqp-transaction-bytes-max': {
+    group: 'Queues',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: KIB,
+    max: 16 * GIB,
+    sentence: 'Memory for what one AMQP channel has published in a transaction and not committed.',
   },
   'queues-max': {
     group: 'Queues',
