@@ -104,6 +104,40 @@ describe('heartbeats', () => {
 });
 
 describe('memory', () => {
+  test('before the login is small: frames are', async () => {
+    const { connect, lines } = await startBed({ limits: { handshakeFrameBytesMax: 5000 } });
+    const client = await connect();
+    client.send(PROTOCOL_HEADER);
+    await client.expect('connection.start');
+    client.startOk({ response: Buffer.alloc(6000) });
+    await expect.poll(() => lines.at(-1)?.fields['reply']).toBe('FRAME_ERROR');
+    client.socket.end();
+    await client.closed();
+    expect(client.pending).toBe(0);
+  });
+
+  test('for messages that wait for a handler is bounded: reading stops', async () => {
+    const { backend, open } = await startBed({ limits: { waitingBytesMax: 100_000 } });
+    const client = await open();
+    for (const channel of [1, 2]) await client.openChannel(channel);
+    let release = (): void => {};
+    backend.intercept = (method) =>
+      method === 'tx.select'
+        ? new Promise<void>((resolve) => {
+            release = resolve;
+          })
+        : undefined;
+    client.method(1, 'tx.select', {});
+    for (let index = 0; index < 4; index++) client.send(publishFrames(1, Buffer.alloc(50_000)));
+    client.method(2, 'tx.commit', {});
+    await expect.poll(() => backend.events.includes('tx.select 1')).toBe(true);
+    expect(backend.events).not.toContain('tx.commit 2');
+    release();
+    await client.expect('tx.select-ok', 1);
+    await client.expect('tx.commit-ok', 2);
+    expect(backend.messages).toHaveLength(4);
+  });
+
   test('for messages that are not complete is bounded', async () => {
     const { open } = await startBed({ limits: { unassembledBytesMax: 100_000, frameBytesMax: 65_536 } });
     const client = await open();
