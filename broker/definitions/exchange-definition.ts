@@ -65,7 +65,7 @@ export function checkExchangeKind(kind: string): ExchangeKind {
   if (known !== undefined) return known;
   throw new BurrowError(
     'COMMAND_INVALID',
-    `unknown exchange type ${JSON.stringify(kind)}.${didYouMean(kind, EXCHANGE_KINDS)}`,
+    `unknown exchange type '${kind}'.${didYouMean(kind, EXCHANGE_KINDS)}`,
   );
 }
 
