@@ -11,7 +11,8 @@
  * Where it differs from Kafka: a static member that comes back to a full group is let in, since the group does not grow; one
  * that comes back with other topics causes a rebalance; a leader's second assignment of a generation is not stored while
  * the first is on its way; a join or sync that the same member repeats ends the first one; the number of ids promised to
- * new members is limited; an id that was promised and is given back leaves the members in peace.
+ * new members is limited; an id that was promised and is given back leaves the members in peace; after a start, an id that a
+ * static member was given but that was not stored is unknown rather than fenced.
  */
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import { CONSUMER_PROTOCOL_TYPE } from '../../src/groups/consumer-protocol.ts';
@@ -577,6 +578,7 @@ export class ClassicGroupState {
 
   #touch(member: GroupMember, nowMs: number): void {
     if (member.isNew) return;
+    member.isHeardOf = true;
     member.sessionDueMs = nowMs + member.sessionTimeoutMs;
     this.#dueBy(member.sessionDueMs);
   }
