@@ -177,6 +177,13 @@ export class GroupMembers {
     member.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
   }
 
+  /** A sign of life: a new session begins, whose end is returned. */
+  touch(member: GroupMember, nowMs: number): number {
+    member.isHeardOf = true;
+    member.sessionDueMs = nowMs + member.sessionTimeoutMs;
+    return member.sessionDueMs;
+  }
+
   setAnswerJoin(member: GroupMember, answerJoin: AnswerJoin | undefined): void {
     if (member.answerJoin !== undefined) this.#awaitingJoin--;
     if (answerJoin !== undefined) this.#awaitingJoin++;
