@@ -4,9 +4,13 @@ import { BurrowError } from '../src/errors/burrow-error.ts';
 import type { Backoff } from './backoff.ts';
 import type { ClientClock } from './clock.ts';
 import type { Cluster } from './cluster.ts';
+import type { Connection } from './connection.ts';
 import type { ConsumerHost } from './consumer/consumer.ts';
-import type { FetchCall, FetchLimits, FetchTarget, Isolation } from './consumer/fetcher.ts';
+import type { Credit } from './consumer/credit-state.ts';
+import type { Isolation } from './consumer/cursor-feed.ts';
+import type { FetchCall, FetchLimits, FetchTarget } from './consumer/fetcher.ts';
 import type { StartPoint } from './consumer/partition-cursor.ts';
+import type { PushCall, PushHandlers, PushTarget, PushTransport } from './consumer/push-receiver.ts';
 import type {
   CommittedOffset,
   GroupHost,
@@ -24,18 +28,21 @@ import {
   leaveGroupRequest,
   syncGroupRequest,
 } from './groups/group-requests.ts';
+import { withProbes } from './groups/liveness-probe.ts';
 import type { TopicMetadata } from './metadata.ts';
 import type { ProducerIdentity } from './producer/idempotence-state.ts';
 import type { ProducerHost } from './producer/producer.ts';
 import type { ProducerBatch } from './producer/producer-batch.ts';
 import type { Acks, ProduceResult } from './producer/sender.ts';
 import {
+  changePushRequest,
   EARLIEST_TIMESTAMP,
   fetchRequest,
   initProducerIdRequest,
   LATEST_TIMESTAMP,
   listOffsetRequest,
   metadataRequest,
+  openPushRequest,
   produceRequest,
 } from './requests.ts';
 import type { TopicPartition } from './topic-partition.ts';
@@ -107,7 +114,7 @@ export class ProducerTransport extends Transport implements ProducerHost {
   }
 }
 
-export class ConsumerTransport extends Transport implements ConsumerHost {
+export class ConsumerTransport extends Transport implements ConsumerHost, PushTransport {
   readonly groups: GroupHost;
 
   constructor(cluster: Cluster) {
@@ -120,11 +127,30 @@ export class ConsumerTransport extends Transport implements ConsumerHost {
   }
 
   fetch(nodeId: number, targets: readonly FetchTarget[], limits: FetchLimits): FetchCall {
-    const withEpochs = targets.map((target) => ({
-      ...target,
-      currentLeaderEpoch: this.#leaderEpoch(target.topic, target.partition),
-    }));
+    const withEpochs = targets.map((target) => this.#withEpoch(target));
     return fetchRequest(this.cluster.node(nodeId), withEpochs, limits, this.requestTimeoutMs + limits.waitMs);
+  }
+
+  openPush(
+    nodeId: number,
+    targets: readonly PushTarget[],
+    options: { readonly credit: Credit; readonly isolation: Isolation },
+    handlers: PushHandlers,
+  ): PushCall {
+    const channel = openPushRequest(
+      this.cluster.node(nodeId),
+      { ...options, targets: targets.map((target) => this.#withEpoch(target)) },
+      handlers,
+      { clock: this.clock, timeoutMs: this.requestTimeoutMs },
+    );
+    return {
+      change: (remove, add) => {
+        const targets = add.map((target) => this.#withEpoch(target));
+        changePushRequest(channel, remove, targets);
+      },
+      addCredit: ({ records, bytes }) => channel.addCredit(records, bytes),
+      close: () => channel.close(),
+    };
   }
 
   async listOffset(
@@ -145,6 +171,10 @@ export class ConsumerTransport extends Transport implements ConsumerHost {
     return offset >= 0 ? offset : offsetAt(LATEST_TIMESTAMP);
   }
 
+  #withEpoch<T extends TopicPartition>(target: T): T & { readonly currentLeaderEpoch: number } {
+    return { ...target, currentLeaderEpoch: this.#leaderEpoch(target.topic, target.partition) };
+  }
+
   #leaderEpoch(topic: string, partition: number): number {
     return this.cluster.metadata.partition(topic, partition)?.leaderEpoch ?? -1;
   }
@@ -163,7 +193,8 @@ export class GroupTransport extends Transport implements GroupHost {
 
   join(nodeId: number, request: JoinRequest): Promise<JoinAnswer> {
     const timeoutMs = Math.max(this.requestTimeoutMs, request.rebalanceTimeoutMs + REBALANCE_SLACK_MS);
-    return joinGroupRequest(this.cluster.node(nodeId), request, timeoutMs);
+    const connection = this.cluster.node(nodeId);
+    return this.#whileAlive(connection, request.groupId, joinGroupRequest(connection, request, timeoutMs));
   }
 
   sync(
@@ -174,7 +205,16 @@ export class GroupTransport extends Transport implements GroupHost {
     rebalanceTimeoutMs: number,
   ): Promise<Uint8Array> {
     const timeoutMs = Math.max(this.requestTimeoutMs, rebalanceTimeoutMs + REBALANCE_SLACK_MS);
-    return syncGroupRequest(this.cluster.node(nodeId), member, protocolName, assignments, timeoutMs);
+    const connection = this.cluster.node(nodeId);
+    const answer = syncGroupRequest(connection, member, protocolName, assignments, timeoutMs);
+    return this.#whileAlive(connection, member.groupId, answer);
+  }
+
+  /** A dead connection is noticed within twice `requestTimeoutMs`: what is not answered in time ends it, and `waiting` with it. */
+  #whileAlive<T>(connection: Connection, groupId: string, waiting: Promise<T>): Promise<T> {
+    const { clock, requestTimeoutMs } = this;
+    const ask = () => findCoordinatorRequest(connection, groupId, requestTimeoutMs);
+    return withProbes(waiting, { clock, intervalMs: requestTimeoutMs, ask });
   }
 
   heartbeat(nodeId: number, member: MemberIdentity): Promise<void> {

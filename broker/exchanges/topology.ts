@@ -251,6 +251,11 @@ export class Topology {
     await this.#deleteUnused(host, [binding]);
   }
 
+  /** A number that nothing else of the cluster has had; undefined if the exchange is not stored, or not there. */
+  exchangeIncarnation(virtualHost: string, name: string): number | undefined {
+    return this.#virtualHost(virtualHost).exchangeIncarnation(name);
+  }
+
   /** All but those to the default exchange. @throws BurrowError VHOST_NOT_FOUND */
   bindings(virtualHost: string): BindingDefinition[] {
     const { router } = this.#virtualHost(virtualHost);
@@ -315,6 +320,16 @@ export class Topology {
   queueSettings(virtualHost: string, name: string, queueArguments: FieldTable): QueueSettings {
     const { policies } = this.#virtualHost(virtualHost);
     return resolveQueueSettings(queueArguments, policies.forQueue(name, queueArguments));
+  }
+
+  /** The policy that applies to a queue now. @throws BurrowError VHOST_NOT_FOUND */
+  queuePolicy(virtualHost: string, { name, arguments: table }: QueueDefinition): PolicyDefinition | undefined {
+    return this.#virtualHost(virtualHost).policies.forQueue(name, table);
+  }
+
+  /** A number that no other queue of the cluster has had; undefined if the queue is not stored, or not there. */
+  queueIncarnation(virtualHost: string, name: string): number | undefined {
+    return this.#virtualHost(virtualHost).queueIncarnation(name);
   }
 
   /** To be called when a topic was deleted: bindings to it go. */

@@ -241,6 +241,22 @@ const TABLE = {
     'This broker has no such fetch session.',
     'Fetch without a session; clients do so by themselves.',
   ),
+  PUSH_STREAM_NOT_FOUND: row(
+    51,
+    false,
+    undefined,
+    undefined,
+    'This connection has no such push stream.',
+    'Open it first; streams end with their connection.',
+  ),
+  PUSH_STREAM_LIMIT: row(
+    52,
+    false,
+    undefined,
+    undefined,
+    'The connection has as many push streams, or partitions in them, as it may.',
+    'Close some, or use another connection.',
+  ),
 
   // 60–79: records
   CORRUPT_BATCH: row(
@@ -606,6 +622,22 @@ const TABLE = {
     channel(403),
     'The queue has an exclusive consumer, or other consumers where an exclusive one is wanted.',
     'Cancel the other consumer first.',
+  ),
+  QUEUE_LIMIT: row(
+    153,
+    false,
+    44,
+    channel(406),
+    'There are as many queues as there may be.',
+    'Delete queues that are not used, or raise the limit.',
+  ),
+  DELIVERY_TIMED_OUT: row(
+    154,
+    false,
+    undefined,
+    channel(406),
+    'A delivery stayed unsettled for longer than the consumer timeout.',
+    'Settle sooner, lower the prefetch, or raise x-consumer-timeout.',
   ),
 
   // 200–: the client itself

@@ -15,6 +15,7 @@ const FILE_LINES_MAX = 600;
 const LONGER_FILES: ReadonlyMap<string, number> = new Map([
   ['broker/log/partition-log.ts', 800],
   ['src/errors/table.ts', 1000],
+  ['broker/options.ts', 800],
 ]);
 
 /** Folders of broker/ in the order of imports: each may import what stands before it. */
