@@ -4,6 +4,7 @@ import { DeadlineQueue } from '../../broker/partitions/deadline-queue.ts';
 import { silentLogger } from '../../broker/ports/logger.ts';
 import { DelayedMessages, type DelayedMessagesOptions } from '../../broker/queues/delayed-messages.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { FieldValue } from '../../src/messages/field-value.ts';
 import { decodeProperties, encodeProperties } from '../../src/messages/message-properties.ts';
 import { type ExchangeBed, openExchanges } from '../support/exchange-bed.ts';
 import { crashAtEveryOperation } from '../support/halted-node.ts';
@@ -106,6 +107,21 @@ describe.each(['in memory', 'on logs'] as const)('an exchange that delays, %s', 
     const got = await channel().get(queue);
     expect(got).toMatchObject({ body: 'a', exchange: 'later', routingKey: 'o' });
     expect(decodeProperties(got!.properties).headers).toEqual(new Map([['x-delay', -4_000_000_000]]));
+  });
+
+  test('goes by BCC when the time has come, and shows it to nobody', async () => {
+    const bed = await open();
+    const { queue, channel } = await bed.queue('secret');
+    bed.bind('later', 'secret', 's');
+    const headers = new Map<string, FieldValue>([
+      ['x-delay', 10],
+      ['BCC', ['s']],
+    ]);
+    await bed.publish('a', { exchange: 'later', routingKey: 'k', properties: encodeProperties({ headers }) });
+    bed.clock.advance(10);
+    expect(await bed.arrived()).toEqual(['a']);
+    const got = await channel().get(queue);
+    expect(decodeProperties(got!.properties).headers).toEqual(new Map([['x-delay', -10]]));
   });
 
   test('drops what is routed nowhere when its time has come', async () => {
