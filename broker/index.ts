@@ -138,6 +138,7 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
   queues = await Queues.open({
     coordinator,
     topics,
+    service,
     clock,
     random,
     logger,

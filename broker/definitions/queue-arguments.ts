@@ -62,7 +62,7 @@ const ROWS: readonly QueueArgument[] = [
   row('dead-letter-exchange', 'deadLetterExchange', 'queue', argumentWins, exchangeName),
   row('dead-letter-routing-key', 'deadLetterRoutingKey', 'queue', argumentWins, deadLetterRoutingKey),
   row('dead-letter-strategy', 'deadLetterStrategy', 'queue', argumentWins, oneOf(DEAD_LETTER_STRATEGIES)),
-  row('max-priority', 'maxPriority', 'queue', undefined, integer(0, PRIORITY_MAX)),
+  row('max-priority', 'maxPriority', 'queue', undefined, integer(1, PRIORITY_MAX)),
   row('single-active-consumer', 'singleActiveConsumer', 'both', undefined, truth),
   row('delivery-limit', 'deliveryLimit', 'queue', deliveryLimit, integer(-1, COUNT_MAX)),
   row('consumer-timeout', 'consumerTimeoutMs', 'queue', smaller, integer(0, EXPIRY_MS_MAX)),

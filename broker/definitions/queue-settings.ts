@@ -33,7 +33,7 @@ export interface QueueSettings {
    * letter until it is stored where it goes. Default `at-most-once`, as in RabbitMQ: it is dropped.
    */
   readonly deadLetterStrategy: (typeof DEAD_LETTER_STRATEGIES)[number];
-  /** Priorities are 0 to this. Undefined or 0: the queue has none. */
+  /** Priorities are 0 to this. Undefined: the queue has none. */
   readonly maxPriority: number | undefined;
   readonly singleActiveConsumer: boolean;
   /** Failed deliveries of a message after which it is dead. Default 20 for quorum queues, as in RabbitMQ. */

@@ -205,8 +205,8 @@ class RetainingLog implements BatchLog {
     return this.#log.read(offset, endOffset, bytesMax);
   }
 
-  trim(offset: number): void {
-    this.#log.trim(Math.min(offset, this.#oldestNeeded()));
+  trim(offset: number): Promise<void> {
+    return this.#log.trim(Math.min(offset, this.#oldestNeeded()));
   }
 
   canTrim(offset: number): boolean {

@@ -21,6 +21,7 @@ import type { MessageForwarder } from './message-forwarder.ts';
 import { MessageLog, type StoredTarget } from './message-log.ts';
 import { MessageReader } from './message-reader.ts';
 import { MessageScan } from './message-scan.ts';
+import { QUEUE_LIMITS_DEFAULTS } from './queue-limits.ts';
 import { loadSettlements, SettlementLog } from './settlement-log.ts';
 
 export interface DelayedMessagesOptions {
@@ -92,8 +93,9 @@ export class DelayedMessages {
     const { exchange, messages, settlements, clock, logger, readAheadBytes } = options;
     this.#options = options;
     this.#state = state;
-    this.#log = new MessageLog(messages, clock, (count) => {
-      this.#pendingDueMs.splice(-count);
+    this.#log = new MessageLog(messages, clock, QUEUE_LIMITS_DEFAULTS.batchBytes, {
+      onRefused: (count) => this.#pendingDueMs.splice(-count),
+      onFailed: (count) => this.#pendingDueMs.splice(0, count),
     });
     this.#reader = new MessageReader({ log: messages, readAheadBytes, onReady: () => this.#release() });
     messages.onAdvance = () => this.#onAdvance();
@@ -102,6 +104,7 @@ export class DelayedMessages {
       log: settlements,
       clock,
       state,
+      limits: QUEUE_LIMITS_DEFAULTS,
       onFloor: (offset) => this.#trim(offset),
       onFailure: (error) => {
         logger.error({ exchange, error: String(error) }, 'settlements of delayed messages cannot be stored');
@@ -210,14 +213,14 @@ export class DelayedMessages {
     else {
       this.#state.settle(offset);
       if (this.#settlements !== undefined) this.#settlements.settled(offset);
-      else if (messages.canTrim(this.#state.floor)) messages.trim(this.#state.floor);
+      else if (messages.canTrim(this.#state.floor)) void messages.trim(this.#state.floor);
     }
     this.#release();
   }
 
   #trim(floor: number): void {
     const { messages } = this.#options;
-    if (messages.canTrim(floor)) messages.trim(floor);
+    if (messages.canTrim(floor)) void messages.trim(floor);
   }
 
   #setTimer(): void {

@@ -43,6 +43,8 @@ export class QueueChannel {
   /** Queues whose messages were settled since somebody waited for that to be durable. */
   readonly #settledOn = new Set<ConsumedQueue>();
   #lastSettledOn: ConsumedQueue | undefined;
+  /** The channel's prefetch was used up when a delivery was settled; consumers wait for credit. */
+  #wasFull = false;
   /** Deliveries to consumers that count against the channel's prefetch. */
   #counted = 0;
 
@@ -129,14 +131,12 @@ export class QueueChannel {
     onMessage: (deliveryTag: number, returns: number, view: MessageView) => void,
   ): Promise<boolean> {
     return queue.get(noAck, (offset, returns, view) => {
-      if (this.#closed) {
-        if (!noAck) queue.untake(offset, view.bodyBytes);
-        return;
-      }
+      if (this.#closed) return false;
       const tag = noAck
         ? this.#unsettled.skip()
         : this.#unsettled.add(queue, undefined, offset, view.bodyBytes, this.#clock.monotonic());
       onMessage(tag, returns, view);
+      return true;
     });
   }
 
@@ -215,6 +215,7 @@ export class QueueChannel {
     const queue = unsettled.queue!;
     this.#settleTaken(how);
     queue.afterSettling();
+    this.#afterSettling();
   }
 
   #settleRange(lastTag: number, how: Settlement): void {
@@ -231,8 +232,17 @@ export class QueueChannel {
       queue = unsettled.queue;
       this.#settleTaken(how);
     }
+    // Only now, or newer messages would be handed out before all that come back have come back.
     for (const other of touched ?? []) if (other !== queue) other.afterSettling();
     queue?.afterSettling();
+    this.#afterSettling();
+  }
+
+  /** Where the channel's prefetch was used up, all its consumers have credit again. */
+  #afterSettling(): void {
+    if (!this.#wasFull) return;
+    this.#wasFull = false;
+    this.onWritable();
   }
 
   #settleTaken(how: Settlement): void {
@@ -246,10 +256,9 @@ export class QueueChannel {
     else queue!.giveBack(offset, bytes, how === LOST ? 'lost' : 'requeued');
     if (consumer === undefined) return;
     consumer.unsettled--;
-    const wasFull = this.#channelPrefetch !== 0 && this.#counted >= this.#channelPrefetch;
+    if (this.#channelPrefetch !== 0 && this.#counted >= this.#channelPrefetch) this.#wasFull = true;
     this.#counted--;
-    if (wasFull) this.onWritable();
-    else if (!consumer.isQueued) queue!.onCreditQuietly(consumer);
+    if (!consumer.isQueued) queue!.onCreditQuietly(consumer);
   }
 }
 

@@ -17,14 +17,12 @@ export interface ConsumedQueue {
   onCredit(consumer: QueueConsumer): void;
   /** As {@link ConsumedQueue.onCredit}, where {@link ConsumedQueue.afterSettling} follows. Per message. */
   onCreditQuietly(consumer: QueueConsumer): void;
-  /** Hands one message to `onMessage`; resolves with false if there is none. */
-  get(noAck: boolean, onMessage: (offset: number, returns: number, view: MessageView) => void): Promise<boolean>;
+  /** Hands one message to `onMessage`, which returns false if it cannot take it; resolves with false if there is none. */
+  get(noAck: boolean, onMessage: (offset: number, returns: number, view: MessageView) => boolean): Promise<boolean>;
   /** What becomes of deliveries. Per message; {@link ConsumedQueue.afterSettling} follows. */
   acknowledge(offset: number): void;
   giveBack(offset: number, bytes: number, cause: ReturnCause): void;
   reject(offset: number): void;
-  /** A message from {@link ConsumedQueue.get} was not handed over. */
-  untake(offset: number, bytes: number): void;
   afterSettling(): void;
   /** Resolves when everything that was settled before the call is durable. */
   settlementsSynced(): Promise<void>;

@@ -60,7 +60,9 @@ export class HostSession implements QueueSession {
 
   async declareExchange(exchange: ExchangeDeclaration): Promise<void> {
     this.#checkOpen();
-    await this.#options.topology.declareExchange(this.virtualHost, exchange);
+    const { topology, host } = this.#options;
+    await topology.declareExchange(this.virtualHost, exchange);
+    await host.onExchangeDeclared(exchange.name);
   }
 
   checkExchange(name: string): void {

@@ -146,8 +146,6 @@ export class StreamQueue implements ConsumedQueue {
 
   reject(): void {}
 
-  untake(): void {}
-
   async settlementsSynced(): Promise<void> {}
 
   /** Consumers are told; the topic is somebody else's to delete. */

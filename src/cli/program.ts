@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { BurrowError, toBurrowError } from '../errors/burrow-error.ts';
 import { addConsumeCommand } from './consume.ts';
+import { addDlqCommand } from './dlq.ts';
 import { EXIT_USAGE, errorLine, exitCodeOf } from './exit-codes.ts';
 import { addGroupCommand } from './group.ts';
 import { addLogCommand } from './log.ts';
@@ -24,6 +25,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   addProduceCommand(program);
   addConsumeCommand(program);
   addGroupCommand(program);
+  addDlqCommand(program);
   addLogCommand(program);
   try {
     await program.parseAsync(words, { from: 'user' });
