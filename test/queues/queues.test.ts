@@ -340,6 +340,32 @@ describe('messages that go elsewhere', () => {
     expect(after.topics.names().filter((name) => name.startsWith('__queue.'))).toHaveLength(1);
   });
 
+  test('whose delay ends while the broker is away arrive at its start', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'q']) {
+      await client.declare({ name });
+      await client.publish('before', { routingKey: name });
+    }
+    const table = new Map([['x-delayed-type', 'direct']]);
+    await client.session.declareExchange({
+      ...TOPIC_EXCHANGE,
+      name: 'later',
+      kind: 'x-delayed-message',
+      arguments: table,
+    });
+    await client.session.bind(binding('later', 'q', 'k'));
+    const properties = encodeProperties({ headers: new Map([['x-delay', 5000]]) });
+    expect(await client.publish('a', { exchange: 'later', routingKey: 'k', properties })).toBe(true);
+    await node.stop();
+    node.clock.advance(10_000);
+    const next = new QueueClient(await restartQueueNode(node, 'stop'));
+    next.consume();
+    await settle();
+    await settle();
+    expect(next.bodies()).toEqual(['before', 'a']);
+  });
+
   test('become records of a topic that an exchange is bound to', async () => {
     const node = await startQueueNode();
     const client = new QueueClient(node);
