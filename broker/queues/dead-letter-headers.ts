@@ -54,7 +54,8 @@ export function deadLetterProperties(
   const expiration = textProperty(properties, 0, end, 'expiration');
   const headers = recordDeath(headersProperty(properties, 0, end), { ...death, expiration });
   const changes = new Map(WRITTEN.map((name) => [name, headers.get(name)]));
-  if (death.isRenamed) changes.set('CC', undefined);
+  // Exchanges that look at no routing keys let pass what others refuse: CC that is no list.
+  if (!Array.isArray(headers.get('CC'))) changes.set('CC', undefined);
   return { properties: editProperties(properties, { headers: changes, remove: ['expiration'] }), headers };
 }
 

@@ -44,6 +44,8 @@ export interface DelayedMessagesOptions {
   readonly retryMs?: number;
 }
 
+/** Who stores a message for consumers removes this header. */
+const NO_BCC: ReadonlyMap<string, undefined> = new Map([['BCC', undefined]]);
 const RELEASES_MAX = 1_024;
 const IN_FLIGHT_MAX = 1_024;
 const RETRY_MS = 1_000;
@@ -119,7 +121,8 @@ export class DelayedMessages {
 
   /**
    * Takes a message that the router sends to wait; `target` is told by its `number` when it is stored. Its header `x-delay` is stored
-   * negated, as by RabbitMQ's plugin: so the consumer sees it, and no other exchange delays the message again.
+   * negated, as by RabbitMQ's plugin: so the consumer sees it, and no other exchange delays the message again. The header BCC must be
+   * there still: it decides where the message goes, and is removed then.
    */
   publish(message: PublishedMessage, target: StoredTarget, number: number): true {
     if (this.#closed) {
@@ -193,8 +196,10 @@ export class DelayedMessages {
 
   #handOn(view: MessageView): void {
     const { exchange: waitedFor, router, forwarder } = this.#options;
-    const { offset, exchange, routingKey, properties, isDeadLetter } = view;
-    const targets = router.routeDelayed(waitedFor, this.#routable.set(routingKey, properties));
+    const { offset, exchange, routingKey, isDeadLetter } = view;
+    const routable = this.#routable.set(routingKey, view.properties);
+    const targets = router.routeDelayed(waitedFor, routable);
+    const properties = routable.hasBcc ? editProperties(view.properties, { headers: NO_BCC }) : view.properties;
     const message = { exchange, routingKey, properties, body: [view.body], isDeadLetter };
     forwarder.forward(message, targets, { place: this, offset }, (outcome) => {
       this.#onHandedOn(offset, outcome === 'stored');

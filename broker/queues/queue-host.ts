@@ -356,7 +356,10 @@ export class QueueHost {
     const queue = await Queue.open({
       name,
       settings,
-      messages: deduplication?.retaining(logs.messages) ?? logs.messages,
+      messages:
+        deduplication === undefined || incarnation === undefined
+          ? logs.messages
+          : deduplication.retaining(logs.messages),
       settlements: logs.settlements,
       clock,
       deadlines,

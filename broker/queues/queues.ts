@@ -132,17 +132,18 @@ export class Queues implements QueueService {
     const incarnations = new Set<number>();
     for (const name of this.#topology.virtualHosts()) {
       const host = this.#addHost(name);
-      for (const exchange of this.#topology.exchanges(name)) {
-        const incarnation = this.#topology.exchangeIncarnation(name, exchange.name);
-        if (exchange.kind !== 'x-delayed-message' || incarnation === undefined) continue;
-        incarnations.add(incarnation);
-        await host.openDelayed(exchange.name, incarnation);
-      }
       for (const definition of this.#topology.queues(name)) {
         const incarnation = this.#topology.queueIncarnation(name, definition.name);
         if (incarnation === undefined) continue;
         incarnations.add(incarnation);
         await host.restore(definition, incarnation);
+      }
+      // What is due already goes to queues at once: so these must be there.
+      for (const exchange of this.#topology.exchanges(name)) {
+        const incarnation = this.#topology.exchangeIncarnation(name, exchange.name);
+        if (exchange.kind !== 'x-delayed-message' || incarnation === undefined) continue;
+        incarnations.add(incarnation);
+        await host.openDelayed(exchange.name, incarnation);
       }
     }
     await this.#storage.removeOthers(incarnations);

@@ -88,18 +88,18 @@ export class SessionChannel implements QueueSessionChannel {
     const confirms = this.#confirms;
     if (confirms === undefined) {
       for (let index = 0; index < targets.length; index++) {
-        this.#host.publishTo(targets[index]!, message, UNHEARD, 0);
+        const target = targets[index]!;
+        this.#host.publishTo(target, target.kind === 'delayed' ? published : message, UNHEARD, 0);
       }
       return;
     }
     const number = confirms.begin(targets.length);
     if (targets.length === 0) confirms.confirmUnrouted(number);
     for (let index = 0; index < targets.length; index++) {
-      if (!this.#host.publishTo(targets[index]!, message, confirms, number)) {
-        confirms.refuse(
-          number,
-          new BurrowError('QUEUE_FULL', `Queue ${JSON.stringify(targets[index]!.name)} is full.`),
-        );
+      const target = targets[index]!;
+      // Where it waits, BCC decides later.
+      if (!this.#host.publishTo(target, target.kind === 'delayed' ? published : message, confirms, number)) {
+        confirms.refuse(number, new BurrowError('QUEUE_FULL', `Queue ${JSON.stringify(target.name)} is full.`));
       }
     }
   }

@@ -187,8 +187,8 @@ export class StreamSubscription {
     const { consumer, queue, deliveriesMax } = this.#options;
     const messages = this.#messagesOf(cursor.partition, records);
     for (const record of records) {
-      while (!consumer.canTake && !this.#closed) await this.#credit();
       if (this.#deliveredInTurn >= deliveriesMax) await this.#pause(0);
+      if (!consumer.canTake) await this.#credit();
       if (this.#closed) return;
       messages.next();
       this.#view.set(messages, record.offset, record.timestampMs);

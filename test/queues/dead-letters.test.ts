@@ -83,6 +83,23 @@ describe.each(['in memory', 'on logs'] as const)('dead letters of queues %s', (w
     expect(await take(bed, 'copies')).toMatchObject({ body: 'a' });
   });
 
+  test('are not held up by a CC that is no list', async () => {
+    const bed = await open();
+    bed.exchange('all');
+    const { queue } = await bed.queue('q', { deadLetterExchange: 'amq.direct' });
+    await bed.queue('dead');
+    bed.bind('all', 'q');
+    bed.bind('amq.direct', 'dead', 'k');
+    await bed.publish('a', { exchange: 'all', routingKey: 'k' });
+    // A route that nothing of the message decides is not looked at again.
+    const properties = encodeProperties({ headers: new Map([['CC', 'no list']]) });
+    await bed.publish('b', { exchange: 'all', routingKey: 'k', properties });
+    await reject(bed, 'q');
+    await reject(bed, 'q');
+    expect([await take(bed, 'dead'), await take(bed, 'dead')]).toMatchObject([{ body: 'a' }, { body: 'b' }]);
+    expect(queue.readyCount + queue.unsettledCount).toBe(0);
+  });
+
   test('count up in a retry loop that a rejection keeps going', async () => {
     const bed = await open();
     await bed.queue('work', { deadLetterExchange: '', deadLetterRoutingKey: 'wait' });

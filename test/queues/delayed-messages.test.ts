@@ -3,6 +3,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { DeadlineQueue } from '../../broker/partitions/deadline-queue.ts';
 import { silentLogger } from '../../broker/ports/logger.ts';
 import { DelayedMessages, type DelayedMessagesOptions } from '../../broker/queues/delayed-messages.ts';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { FieldValue } from '../../src/messages/field-value.ts';
 import { decodeProperties, encodeProperties } from '../../src/messages/message-properties.ts';
 import { type ExchangeBed, openExchanges } from '../support/exchange-bed.ts';
 import { crashAtEveryOperation } from '../support/halted-node.ts';
@@ -107,6 +109,21 @@ describe.each(['in memory', 'on logs'] as const)('an exchange that delays, %s', 
     expect(decodeProperties(got!.properties).headers).toEqual(new Map([['x-delay', -4_000_000_000]]));
   });
 
+  test('goes by BCC when the time has come, and shows it to nobody', async () => {
+    const bed = await open();
+    const { queue, channel } = await bed.queue('secret');
+    bed.bind('later', 'secret', 's');
+    const headers = new Map<string, FieldValue>([
+      ['x-delay', 10],
+      ['BCC', ['s']],
+    ]);
+    await bed.publish('a', { exchange: 'later', routingKey: 'k', properties: encodeProperties({ headers }) });
+    bed.clock.advance(10);
+    expect(await bed.arrived()).toEqual(['a']);
+    const got = await channel().get(queue);
+    expect(decodeProperties(got!.properties).headers).toEqual(new Map([['x-delay', -10]]));
+  });
+
   test('drops what is routed nowhere when its time has come', async () => {
     const bed = await open();
     await bed.send('a', 10, 'nobody');
@@ -193,6 +210,34 @@ describe.each(['in memory', 'on logs'] as const)('an exchange that delays, %s', 
       { numRuns: 30 },
     );
   });
+});
+
+test('what must be read from disk is waited for, and a read that fails is tried again', async () => {
+  const { messages } = memoryLogs('later');
+  const read = messages.read.bind(messages);
+  let fails = 1;
+  messages.read = async (offset, endOffset, bytesMax) => {
+    await settle();
+    if (fails-- > 0) throw new BurrowError('STORAGE_ERROR');
+    return read(offset, endOffset, bytesMax);
+  };
+  const bed = await openDelayed(undefined, { messages, retryMs: 500 });
+  for (const [body, delay] of [
+    ['second', 20],
+    ['first', 10],
+    ['third', 20],
+  ] as const) {
+    await bed.send(body, delay);
+  }
+  bed.clock.advance(20);
+  const arrived: string[] = [];
+  for (let turn = 0; turn < 10; turn++) arrived.push(...(await bed.arrived()));
+  // The one that could not be read comes later.
+  expect(arrived).not.toContain('first');
+  bed.clock.advance(500);
+  for (let turn = 0; turn < 10; turn++) arrived.push(...(await bed.arrived()));
+  expect(arrived.sort()).toEqual(['first', 'second', 'third']);
+  expect(bed.delayed.count).toBe(0);
 });
 
 test('delays go on after a restart; what has arrived does not come again, and its log is freed', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { FieldValue } from '../../src/messages/field-value.ts';
 import { encodeProperties } from '../../src/messages/message-properties.ts';
 import { createTopic, readValues, settle } from '../support/node-environment.ts';
 import { properties } from '../support/queue-bed.ts';
@@ -338,6 +339,57 @@ describe('messages that go elsewhere', () => {
     await next.session.deleteExchange('later', { ifUnused: false });
     await settle();
     expect(after.topics.names().filter((name) => name.startsWith('__queue.'))).toHaveLength(1);
+  });
+
+  test('whose delay ends while the broker is away arrive at its start', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'q']) {
+      await client.declare({ name });
+      await client.publish('before', { routingKey: name });
+    }
+    const table = new Map([['x-delayed-type', 'direct']]);
+    await client.session.declareExchange({
+      ...TOPIC_EXCHANGE,
+      name: 'later',
+      kind: 'x-delayed-message',
+      arguments: table,
+    });
+    await client.session.bind(binding('later', 'q', 'k'));
+    const properties = encodeProperties({ headers: new Map([['x-delay', 5000]]) });
+    expect(await client.publish('a', { exchange: 'later', routingKey: 'k', properties })).toBe(true);
+    await node.stop();
+    node.clock.advance(10_000);
+    const next = new QueueClient(await restartQueueNode(node, 'stop'));
+    next.consume();
+    await settle();
+    await settle();
+    expect(next.bodies()).toEqual(['before', 'a']);
+  });
+
+  test('go by BCC also after a delay', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    for (const name of ['q', 'secret']) await client.declare({ name });
+    const table = new Map([['x-delayed-type', 'direct']]);
+    await client.session.declareExchange({
+      ...TOPIC_EXCHANGE,
+      name: 'later',
+      kind: 'x-delayed-message',
+      arguments: table,
+    });
+    await client.session.bind(binding('later', 'q', 'k'));
+    await client.session.bind(binding('later', 'secret', 's'));
+    const headers = new Map<string, FieldValue>([
+      ['x-delay', 100],
+      ['BCC', ['s']],
+    ]);
+    const properties = encodeProperties({ headers });
+    expect(await client.publish('a', { exchange: 'later', routingKey: 'k', properties })).toBe(true);
+    node.clock.advance(100);
+    await settle();
+    expect(await client.get('q', true)).toMatchObject({ body: 'a' });
+    expect(await client.get('secret', true)).toMatchObject({ body: 'a' });
   });
 
   test('become records of a topic that an exchange is bound to', async () => {
