@@ -5,8 +5,11 @@ import type { Backoff } from './backoff.ts';
 import type { ClientClock } from './clock.ts';
 import type { Cluster } from './cluster.ts';
 import type { ConsumerHost } from './consumer/consumer.ts';
-import type { FetchCall, FetchLimits, FetchTarget, Isolation } from './consumer/fetcher.ts';
+import type { Credit } from './consumer/credit-state.ts';
+import type { Isolation } from './consumer/cursor-feed.ts';
+import type { FetchCall, FetchLimits, FetchTarget } from './consumer/fetcher.ts';
 import type { StartPoint } from './consumer/partition-cursor.ts';
+import type { PushCall, PushHandlers, PushTarget, PushTransport } from './consumer/push-receiver.ts';
 import type {
   CommittedOffset,
   GroupHost,
@@ -36,6 +39,7 @@ import {
   LATEST_TIMESTAMP,
   listOffsetRequest,
   metadataRequest,
+  openPushRequest,
   produceRequest,
 } from './requests.ts';
 import type { TopicPartition } from './topic-partition.ts';
@@ -107,7 +111,7 @@ export class ProducerTransport extends Transport implements ProducerHost {
   }
 }
 
-export class ConsumerTransport extends Transport implements ConsumerHost {
+export class ConsumerTransport extends Transport implements ConsumerHost, PushTransport {
   readonly groups: GroupHost;
 
   constructor(cluster: Cluster) {
@@ -120,11 +124,27 @@ export class ConsumerTransport extends Transport implements ConsumerHost {
   }
 
   fetch(nodeId: number, targets: readonly FetchTarget[], limits: FetchLimits): FetchCall {
-    const withEpochs = targets.map((target) => ({
-      ...target,
-      currentLeaderEpoch: this.#leaderEpoch(target.topic, target.partition),
-    }));
+    const withEpochs = targets.map((target) => this.#withEpoch(target));
     return fetchRequest(this.cluster.node(nodeId), withEpochs, limits, this.requestTimeoutMs + limits.waitMs);
+  }
+
+  openPush(
+    nodeId: number,
+    targets: readonly PushTarget[],
+    options: { readonly credit: Credit; readonly isolation: Isolation },
+    handlers: PushHandlers,
+  ): PushCall {
+    const channel = openPushRequest(
+      this.cluster.node(nodeId),
+      { ...options, targets: targets.map((target) => this.#withEpoch(target)) },
+      handlers,
+      { clock: this.clock, timeoutMs: this.requestTimeoutMs },
+    );
+    return {
+      change: (remove, add) => channel.change({ remove, add: add.map((target) => this.#withEpoch(target)) }),
+      addCredit: ({ records, bytes }) => channel.addCredit(records, bytes),
+      close: () => channel.close(),
+    };
   }
 
   async listOffset(
@@ -143,6 +163,10 @@ export class ConsumerTransport extends Transport implements ConsumerHost {
     const offset = await offsetAt(timestampOf(startPoint));
     // No record is that young: what comes next will be.
     return offset >= 0 ? offset : offsetAt(LATEST_TIMESTAMP);
+  }
+
+  #withEpoch<T extends TopicPartition>(target: T): T & { readonly currentLeaderEpoch: number } {
+    return { ...target, currentLeaderEpoch: this.#leaderEpoch(target.topic, target.partition) };
   }
 
   #leaderEpoch(topic: string, partition: number): number {

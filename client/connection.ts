@@ -8,12 +8,13 @@
  * It never repeats a request by itself: only the caller knows whether that is safe.
  */
 import { BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
-import { decodeResponse, decodeServerFrame, encodeRequest } from '../src/protocol/frame.ts';
+import { decodeRecordsPush, decodeResponse, decodeServerFrame, encodeRequest } from '../src/protocol/frame.ts';
 import type { MessageName, RequestOf, ResponseOf } from '../src/protocol/messages.ts';
-import { GOING_AWAY_PUSH, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../src/protocol/version.ts';
+import { GOING_AWAY_PUSH, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, RECORDS_PUSH } from '../src/protocol/version.ts';
 import { type Backoff, backoffDelayMs } from './backoff.ts';
 import type { ClientClock, ClientTimer } from './clock.ts';
 import { ConnectionState } from './connection-state.ts';
+import type { PushChannelHandlers } from './push-channel.ts';
 import type { OpenSocket, Socket } from './socket-types.ts';
 
 export interface ConnectionOptions {
@@ -75,6 +76,9 @@ export class Connection {
   /** Written, by correlation id. */
   readonly #inFlight = new Map<number, PendingRequest>();
   #readyWaiters: ReadyWaiter[] = [];
+  /** Push streams, by id. */
+  readonly #streams = new Map<number, PushChannelHandlers>();
+  #nextStreamId = 1;
 
   constructor(addresses: readonly string[], options: ConnectionOptions) {
     this.#options = options;
@@ -124,6 +128,19 @@ export class Connection {
     return { done, cancel };
   }
 
+  /** Hands on what is pushed under the id that it returns, until the connection is lost or {@link Connection.removeStream}. */
+  addStream(handlers: PushChannelHandlers): number {
+    const streamId = this.#nextStreamId;
+    // Never used again, even by another socket: what is late finds nobody.
+    this.#nextStreamId += 1;
+    this.#streams.set(streamId, handlers);
+    return streamId;
+  }
+
+  removeStream(streamId: number): void {
+    this.#streams.delete(streamId);
+  }
+
   /** Fails everything under way with CLIENT_CLOSED and says goodbye. Idempotent. */
   close(): void {
     if (this.#state.phase === 'closed') return;
@@ -136,6 +153,7 @@ export class Connection {
     const error = closedError();
     this.#failInFlight(error);
     this.#failQueue(error);
+    this.#failStreams(error);
     this.#failWaiters(error, Number.POSITIVE_INFINITY);
   }
 
@@ -214,7 +232,8 @@ export class Connection {
     try {
       const frame = decodeServerFrame(bytes);
       if (frame.kind === 'push') {
-        if (frame.type === GOING_AWAY_PUSH) this.#onGoingAway();
+        if (frame.type === RECORDS_PUSH) this.#streams.get(frame.streamId)?.onRecords(decodeRecordsPush(frame.body));
+        else if (frame.type === GOING_AWAY_PUSH) this.#onGoingAway();
         return;
       }
       if (this.#state.phase === 'handshaking') this.#onHello(frame.error, frame.body);
@@ -362,9 +381,10 @@ export class Connection {
       failedRounds === undefined ? 0 : backoffDelayMs(this.#options.backoff, failedRounds - 1, this.#clock.random());
     this.#timer = this.#clock.schedule(delayMs, () => this.#connect());
     if (wasReady) {
-      this.#failInFlight(
-        new BurrowError('CONNECTION_LOST', `The connection to ${address} was lost (${reason}). The client reconnects.`),
-      );
+      const lost = `The connection to ${address} was lost (${reason}). The client reconnects.`;
+      const error = new BurrowError('CONNECTION_LOST', lost);
+      this.#failInFlight(error);
+      this.#failStreams(error);
     } else {
       this.#onAttemptFailed(refusal ?? unreachable(address, reason), failedRounds !== undefined);
     }
@@ -384,6 +404,12 @@ export class Connection {
       pending.timer?.cancel();
       pending.reject(error);
     }
+  }
+
+  #failStreams(error: BurrowError): void {
+    const streams = [...this.#streams.values()];
+    this.#streams.clear();
+    for (const stream of streams) stream.onLost(error);
   }
 
   #failQueue(error: BurrowError): void {

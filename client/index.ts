@@ -10,7 +10,7 @@ export { type Client, type ConnectOptions, connect } from './connect.ts';
 export type { Consumer, PollOptions } from './consumer/consumer.ts';
 export type { Assignment, ConsumerOptions, From } from './consumer/consumer-options.ts';
 export type { ConsumerBatch, ConsumerRecord } from './consumer/consumer-record.ts';
-export type { Isolation } from './consumer/fetcher.ts';
+export type { Isolation } from './consumer/cursor-feed.ts';
 export type { GroupOptions, RebalanceCallbacks } from './consumer/group-options.ts';
 export type { AssignorName } from './groups/assignors/assignor.ts';
 export type {

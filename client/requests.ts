@@ -2,13 +2,18 @@
 import { BurrowError } from '../src/errors/burrow-error.ts';
 import { errorNameByNumber } from '../src/errors/table.ts';
 import { entryError } from '../src/protocol/frame.ts';
-import type { RequestOf, ResponseOf } from '../src/protocol/messages.ts';
+import type { RecordsPush, RequestOf, ResponseOf } from '../src/protocol/messages.ts';
+import type { ClientClock } from './clock.ts';
 import type { Connection } from './connection.ts';
-import type { FetchAnswer, FetchCall, FetchLimits, FetchTarget, Isolation } from './consumer/fetcher.ts';
+import type { Credit } from './consumer/credit-state.ts';
+import type { FetchAnswer, Isolation } from './consumer/cursor-feed.ts';
+import type { FetchCall, FetchLimits, FetchTarget } from './consumer/fetcher.ts';
+import type { PushHandlers, PushTarget } from './consumer/push-receiver.ts';
 import { type ClusterMetadata, type TopicMetadata, unknownTopic } from './metadata.ts';
 import type { ProducerIdentity } from './producer/idempotence-state.ts';
 import type { ProducerBatch } from './producer/producer-batch.ts';
 import type { Acks, ProduceResult } from './producer/sender.ts';
+import { PushChannel } from './push-channel.ts';
 
 /** Special times of listOffsets. */
 export const EARLIEST_TIMESTAMP = -2;
@@ -114,6 +119,32 @@ export function fetchRequest(
     ),
   );
   return { done, cancel: call.cancel };
+}
+
+/** Opens a push stream. */
+export function openPushRequest(
+  connection: Connection,
+  opened: {
+    readonly targets: ReadonlyArray<PushTarget & { readonly currentLeaderEpoch: number }>;
+    readonly credit: Credit;
+    readonly isolation: Isolation;
+  },
+  handlers: PushHandlers,
+  options: { readonly clock: ClientClock; readonly timeoutMs: number },
+): PushChannel {
+  const { targets, credit, isolation } = opened;
+  const request = {
+    isolation: isolationNumber(isolation),
+    recordsCredit: credit.records,
+    bytesCredit: credit.bytes,
+    partitions: targets,
+  };
+  const onRecords = ({ partitions }: RecordsPush): void => {
+    handlers.onAnswers(
+      partitions.map((entry) => ({ ...entry, error: entryError(entry), records: entry.records[0] ?? NO_BYTES })),
+    );
+  };
+  return new PushChannel(connection, request, { onRecords, onLost: handlers.onLost }, options);
 }
 
 export interface ListedOffset {

@@ -110,6 +110,43 @@ export interface PendingFetch {
   cancel(): void;
 }
 
+export interface PushStreamPartition {
+  readonly topic: string;
+  readonly partition: number;
+  /** Where to begin. */
+  readonly offset: number;
+  /** The leader epoch the client knows, or -1. */
+  readonly currentLeaderEpoch: number;
+}
+
+/** What a push stream gives of one partition. */
+export interface PushedPartition extends FetchedPartition {
+  /** Where this begins: as it was added, then behind what was given last. The first batch may begin before it. */
+  readonly offset: number;
+  /** Of the batches, as their headers say. */
+  readonly recordsCount: number;
+  readonly bytes: number;
+}
+
+/** Reads partitions in turn; see `push-stream.ts`. */
+export interface PushStream {
+  readonly partitionCount: number;
+  /** Whether a read may bring something. */
+  readonly isReady: boolean;
+  has(topic: string, partition: number): boolean;
+  /** What is wrong with it, such as OFFSET_OUT_OF_RANGE, is read in its turn. It must not be in the stream already. */
+  add(partition: PushStreamPartition): void;
+  /** Nothing more of it is read. */
+  remove(topic: string, partition: number): void;
+  /**
+   * What the partition whose turn it is has next: at most `bytesMax` bytes, but one batch at least, and no batch more once there
+   * are `recordsMax` records. Undefined if there is nothing. After an error the partition has left the stream. Never
+   * rejects; one read at a time.
+   */
+  read(limits: { readonly recordsMax: number; readonly bytesMax: number }): Promise<PushedPartition | undefined>;
+  close(): void;
+}
+
 /** Special timestamps of ListOffsets. */
 export const EARLIEST_TIMESTAMP = -2;
 export const LATEST_TIMESTAMP = -1;
@@ -150,6 +187,8 @@ export interface BrokerService {
 
   produce(request: ProduceRequest): Promise<ProduceOutcome>;
   fetch(request: FetchRequest): PendingFetch;
+  /** `onReady` is called when there may be something to read again. */
+  openPushStream(options: { isolation: FetchRequest['isolation']; onReady: () => void }): PushStream;
   listOffset(request: {
     topic: string;
     partition: number;

@@ -18,6 +18,7 @@ import type {
   PendingFetch,
   ProduceOutcome,
   ProduceRequest,
+  PushStream,
   TopicConfigEntry,
   TopicDescription,
   TopicSpecification,
@@ -29,6 +30,7 @@ import { listOffset } from './list-offsets.ts';
 import { isInternalTopic } from './node-topic.ts';
 import type { Partition } from './partition.ts';
 import { ProduceGate } from './produce.ts';
+import { PartitionsPushStream } from './push-stream.ts';
 import type { Topics } from './topics.ts';
 import type { WaitingFetches } from './waiting-fetches.ts';
 
@@ -147,6 +149,12 @@ export class NodeService implements BrokerService {
 
   fetch(request: FetchRequest): PendingFetch {
     return this.#fetcher.fetch(request);
+  }
+
+  openPushStream(options: { isolation: FetchRequest['isolation']; onReady: () => void }): PushStream {
+    const { topics, waiting } = this.#options;
+    const findPartition = (topic: string, partition: number) => topics.partition(topic, partition);
+    return new PartitionsPushStream({ ...options, findPartition, waiting });
   }
 
   async listOffset(request: {

@@ -1,5 +1,5 @@
 /**
- * Long polls: fetches that wait for data, by the partitions they wait for. Knows who must look again, and when a wait is
+ * Long polls and push streams: readers that wait for data, by the partitions they wait for. Knows who must look again, and when a wait is
  * over; what is enough data decides the fetch itself (`fetch.ts`).
  *
  * Partitions that moved are gathered and told at the end of the turn: one commit moves many partitions, and a fetch on
@@ -26,7 +26,8 @@ interface Place {
 
 interface Wait {
   readonly places: readonly Place[];
-  readonly deadline: Deadline;
+  /** Undefined for one without end: a push stream. */
+  readonly deadline: Deadline | undefined;
 }
 
 export class WaitingFetches {
@@ -46,7 +47,8 @@ export class WaitingFetches {
     return this.#waits.size;
   }
 
-  add(fetch: WaitingFetch, waitMs: number): void {
+  /** Without `waitMs` it waits until it is removed. */
+  add(fetch: WaitingFetch, waitMs: number | undefined): void {
     const places = fetch.waitsFor.map((_, index) => ({ fetch, index }));
     for (const place of places) {
       const partition = fetch.waitsFor[place.index]!;
@@ -54,7 +56,7 @@ export class WaitingFetches {
       if (others === undefined) this.#placesByPartition.set(partition, new Set([place]));
       else others.add(place);
     }
-    const deadline = this.#deadlines.add(waitMs, () => this.#end(fetch));
+    const deadline = waitMs === undefined ? undefined : this.#deadlines.add(waitMs, () => this.#end(fetch));
     this.#waits.set(fetch, { places, deadline });
   }
 
@@ -63,7 +65,7 @@ export class WaitingFetches {
     const wait = this.#waits.get(fetch);
     if (wait === undefined) return false;
     this.#waits.delete(fetch);
-    this.#deadlines.remove(wait.deadline);
+    if (wait.deadline !== undefined) this.#deadlines.remove(wait.deadline);
     for (const place of wait.places) {
       const partition = fetch.waitsFor[place.index]!;
       const places = this.#placesByPartition.get(partition);

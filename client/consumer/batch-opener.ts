@@ -34,6 +34,8 @@ export interface OpenedBatch<K, V> {
   index: number;
   /** Behind the batch, which may have lost its last records to compaction. */
   readonly nextOffset: number;
+  /** As the batch's header says: also those that are not in `records`. */
+  readonly recordsCount: number;
   /** Bytes of the batch in its chunk. */
   readonly batchBytes: number;
   /** Of the leader that stored it. */
@@ -50,7 +52,15 @@ export function openBatch<K, V>(
   const batchBytes = checkedBatchBytes(bytes, position, limits);
   if (isControl(bytes, position)) {
     const leaderEpoch = getPartitionLeaderEpoch(bytes, position);
-    return { records: [], index: 0, nextOffset: getNextOffset(bytes, position), batchBytes, leaderEpoch };
+    const nextOffset = getNextOffset(bytes, position);
+    return {
+      records: [],
+      index: 0,
+      nextOffset,
+      recordsCount: getRecordsCount(bytes, position),
+      batchBytes,
+      leaderEpoch,
+    };
   }
   if (getCodec(bytes, position) === 'none') {
     return decode(chunk, position, batchBytes, recordsSection(bytes, position), source);
@@ -109,5 +119,5 @@ function decode<K, V>(
     );
   }
   const leaderEpoch = getPartitionLeaderEpoch(bytes, position);
-  return { records, index: 0, nextOffset: getNextOffset(bytes, position), batchBytes, leaderEpoch };
+  return { records, index: 0, nextOffset: getNextOffset(bytes, position), recordsCount, batchBytes, leaderEpoch };
 }

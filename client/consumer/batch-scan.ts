@@ -8,6 +8,7 @@ import {
   getBatchBytes,
   getMagic,
   getNextOffset,
+  getRecordsCount,
   MAGIC_V2,
 } from '../../src/records/batch-header.ts';
 
@@ -24,6 +25,17 @@ export function nextOffsetAfter(bytes: Uint8Array, fromOffset: number): number {
     position += batchBytes;
   }
   return nextOffset;
+}
+
+/** Records in the batches from `position` on, as their headers say. Per batch. */
+export function recordsFrom(bytes: Uint8Array, position: number): number {
+  let count = 0;
+  for (let at = position; at + BATCH_HEADER_BYTES <= bytes.byteLength; ) {
+    count += getRecordsCount(bytes, at);
+    // What makes no sense is somebody else's to refuse; here it only must not go on for ever.
+    at += Math.max(BATCH_HEADER_BYTES, getBatchBytes(bytes, at));
+  }
+  return count;
 }
 
 /** The size of the batch at `position`, if a whole batch of format 2 can stand there. */

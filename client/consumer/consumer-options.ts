@@ -2,7 +2,7 @@
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { checkNonNegativeInteger, choiceOption, integerOption } from '../options.ts';
 import type { Deserializer } from '../serializers.ts';
-import type { Isolation } from './fetcher.ts';
+import type { Isolation } from './cursor-feed.ts';
 import type { GroupOptions } from './group-options.ts';
 
 /** Where to begin: the first record there is, behind the last, at an offset, or at the first record of this time or later. */

@@ -25,6 +25,7 @@ import { Fetcher, type FetchTransport } from './fetcher.ts';
 import { GroupConsumption } from './group-consumption.ts';
 import { resolveGroupOptions } from './group-options.ts';
 import { PartitionCursor } from './partition-cursor.ts';
+import { ReaderWatch } from './reader-watch.ts';
 
 /** What a consumer needs of the client that it belongs to. */
 export interface ConsumerHost extends FetchTransport {
@@ -54,6 +55,8 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   readonly #onClosed: () => void;
   readonly #delivery: Delivery<K, V>;
   readonly #group: GroupConsumption | undefined;
+  /** In a group. */
+  readonly #reader: ReaderWatch | undefined;
   #cursors: ReadonlyArray<PartitionCursor<K, V>> = [];
   /** Set while an assign() looks up topics: others and poll wait for it. Never rejects. */
   #assigning: Promise<void> | undefined;
@@ -88,13 +91,24 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
     const groupOptions = resolveGroupOptions(options);
     if (groupOptions !== undefined) {
       if (options.assignment !== undefined) throw notInGroup('An assignment');
-      this.#group = new GroupConsumption(host.groups, groupOptions, {
-        cursors: () => this.#cursors,
+      const cursors = () => this.#cursors;
+      const group = new GroupConsumption(host.groups, groupOptions, {
+        cursors,
+        settle: (revoked) => reader.settle(revoked),
         add: (partitions) => this.#addHeld(partitions),
         remove: (cursors) => this.#remove(cursors),
         onChanged: () => this.#onDeliverable(),
         onError: (error, fatal) => this.#onGroupError(error, fatal),
       });
+      const reader = new ReaderWatch({
+        clock: host.clock,
+        maxPollIntervalMs: groupOptions.maxPollIntervalMs,
+        cursors,
+        onStuck: () => group.suspend(),
+        onBack: () => group.resume(),
+      });
+      this.#group = group;
+      this.#reader = reader;
     } else if (options.assignment !== undefined) {
       this.assign(options.assignment).catch((error) => {
         this.#errors.push(toBurrowError(error));
@@ -183,8 +197,8 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       // Asked before each record, since the user may seek, pause or close between two of them, or a rebalance take it away.
       while (cursor.opened === opened && cursor.isDeliverable && opened.index < opened.records.length) {
         yield this.#delivery.takeOne(cursor);
-        if (this.#group !== undefined) {
-          this.#group.progress += 1;
+        if (this.#reader !== undefined) {
+          this.#reader.progress += 1;
           cursor.finishHandedOut();
         }
       }
@@ -231,7 +245,9 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
    */
   async commit(offsets?: readonly OffsetToCommit[]): Promise<void> {
     const group = this.#groupOf('commit()');
-    return offsets === undefined ? group.commitAll() : group.commit(offsets);
+    if (offsets !== undefined) return group.commit(offsets);
+    this.#reader?.finishAll();
+    return group.commitFinished();
   }
 
   /** What the group has committed, for the partitions that are assigned or for others. */
@@ -296,6 +312,7 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
   async #close(timeoutMs: number): Promise<void> {
     this.#closed = true;
     this.#onBuffered();
+    this.#reader?.close();
     await this.#group?.close(timeoutMs);
     this.#fetcher.close();
     for (const cursor of this.#cursors) cursor.removed = true;
@@ -440,12 +457,12 @@ export class Consumer<K = Uint8Array, V = Uint8Array> implements AsyncIterable<C
       throw new BurrowError('INVALID_ARGUMENT', 'A consumer has one reader at a time: await the last call first.');
     }
     this.#reading = true;
-    this.#group?.onReadStarted();
+    this.#reader?.onReadStarted();
     try {
       return await read();
     } finally {
       this.#reading = false;
-      this.#group?.onReadEnded();
+      this.#reader?.onReadEnded();
     }
   }
 

@@ -1,9 +1,9 @@
 /**
- * What makes a consumer one of a group: gives it the partitions that membership brings, takes away those that it ends, and
- * commits how far the user has come. Reads and delivers nothing itself.
+ * What makes a consumer or subscriber one of a group: gives it the partitions that membership brings, takes away those that it
+ * ends, and commits how far the user has come. Reads and delivers nothing itself.
  *
  * At least once: only what the user has finished is committed, and a partition is given up only when the user has finished
- * what was handed out of it (or has not come back for `maxPollIntervalMs`).
+ * what was handed out of it, or is not waited for any more (`GroupHooks.settle`).
  *
  *     committed        finished          handed out         (position: next to deliver)
  *     ─────┬───────────────┬───────────────────┬──────────────────────> offsets of a partition
@@ -14,7 +14,6 @@ import { backoffDelayMs } from '../backoff.ts';
 import { type ClientTimer, sleep } from '../clock.ts';
 import type { CommittedOffset, GroupHost, OffsetToCommit } from '../groups/group-host.ts';
 import { GroupMembership } from '../groups/membership.ts';
-import { Signal } from '../groups/signal.ts';
 import { partitionKey, type TopicPartition } from '../topic-partition.ts';
 import type { ResolvedGroupOptions } from './group-options.ts';
 import type { PartitionCursor } from './partition-cursor.ts';
@@ -26,6 +25,8 @@ export interface GroupHooks {
   /** Adds partitions, held: at the committed offset, or where `from` says if there is none. */
   add(partitions: readonly CommittedOffset[]): ReadonlyArray<PartitionCursor>;
   remove(cursors: ReadonlyArray<PartitionCursor>): void;
+  /** Resolves when what was handed out of these is finished, or is not waited for any more. They are held already. */
+  settle(cursors: ReadonlyArray<PartitionCursor>): Promise<void>;
   /** Something may be delivered now, or an error be thrown. */
   onChanged(): void;
   /** For the next read; for all from now on, if it is fatal. */
@@ -41,24 +42,12 @@ const REPEATED_ANYWAY: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'CLIENT_CLOSED',
 ]);
 
-/** How often the interval between reads is looked at: a reader is found to be stuck at most a quarter late. */
-const CHECKS_PER_INTERVAL = 4;
-
 export class GroupConsumption {
   readonly #host: GroupHost;
   readonly #options: ResolvedGroupOptions;
   readonly #hooks: GroupHooks;
   readonly #membership: GroupMembership;
-  /** The reader has come back, or is not waited for any more. */
-  readonly #readerBack = new Signal();
-  /** Counts what was handed out, so that a reader that goes on is not taken for stuck. */
-  progress = 0;
-  #reading: boolean = false;
-  #stuck: boolean = false;
   #closed: boolean = false;
-  #progressSeen = 0;
-  #checksInVain = 0;
-  #checkTimer: ClientTimer | undefined;
   #commitTimer: ClientTimer | undefined;
 
   constructor(host: GroupHost, options: ResolvedGroupOptions, hooks: GroupHooks) {
@@ -83,31 +72,21 @@ export class GroupConsumption {
       },
     });
     this.#membership.start();
-    this.#scheduleCheck();
     if (options.autoCommit) this.#scheduleCommit();
   }
 
-  /** The user asks for more: what was handed out before is finished. Per read. */
-  onReadStarted(): void {
-    this.#reading = true;
-    this.#finishAll();
-    if (this.#stuck) {
-      this.#stuck = false;
-      this.#membership.resume();
-    }
-    this.#readerBack.notify();
-  }
-
-  onReadEnded(): void {
-    this.#reading = false;
-    this.progress += 1;
-  }
-
-  /** All that was handed out: whoever commits by hand says that it is finished. */
-  commitAll(): Promise<void> {
-    this.#finishAll();
-    this.#readerBack.notify();
+  /** Everything that is finished. */
+  commitFinished(): Promise<void> {
     return this.#commit(this.#hooks.cursors());
+  }
+
+  /** Out of the group until {@link GroupConsumption.resume}. */
+  suspend(): void {
+    this.#membership.suspend();
+  }
+
+  resume(): void {
+    this.#membership.resume();
   }
 
   commit(offsets: readonly OffsetToCommit[]): Promise<void> {
@@ -121,9 +100,7 @@ export class GroupConsumption {
   /** Commits what is finished, if that is on, and leaves. Never rejects. */
   async close(timeoutMs: number): Promise<void> {
     this.#closed = true;
-    this.#checkTimer?.cancel();
     this.#commitTimer?.cancel();
-    this.#readerBack.notify();
     const { clock } = this.#host;
     let timer: ClientTimer | undefined;
     const tooLong = new Promise<void>((resolve) => {
@@ -171,9 +148,7 @@ export class GroupConsumption {
 
   async #onRevoked(partitions: readonly TopicPartition[]): Promise<void> {
     const cursors = this.#hold(partitions);
-    // Also while the reader waits: then it has finished everything, unless it is just about to get something.
-    const isUnfinished = () => cursors.some(({ position, finished }) => position !== finished);
-    while (isUnfinished() && !this.#closed && !this.#stuck) await this.#readerBack.wait();
+    await this.#hooks.settle(cursors);
     try {
       if (this.#options.autoCommit) await this.#commit(cursors).catch((error) => this.#onCommitFailed(error));
       await this.#options.callbacks.onRevoked?.(partitions);
@@ -194,10 +169,6 @@ export class GroupConsumption {
     const cursors = this.#hooks.cursors().filter((cursor) => keys.has(partitionKey(cursor)));
     for (const cursor of cursors) cursor.held = true;
     return cursors;
-  }
-
-  #finishAll(): void {
-    for (const cursor of this.#hooks.cursors()) cursor.finishHandedOut();
   }
 
   async #commit(cursors: ReadonlyArray<PartitionCursor>): Promise<void> {
@@ -228,20 +199,5 @@ export class GroupConsumption {
   #onCommitFailed(thrown: unknown): void {
     const error = toBurrowError(thrown);
     if (!error.retriable && !REPEATED_ANYWAY.has(error.code)) this.#hooks.onError(error, false);
-  }
-
-  #scheduleCheck(): void {
-    const delayMs = Math.ceil(this.#options.maxPollIntervalMs / CHECKS_PER_INTERVAL);
-    this.#checkTimer = this.#host.clock.schedule(delayMs, () => {
-      const isGoingOn = this.#reading || this.progress !== this.#progressSeen;
-      this.#progressSeen = this.progress;
-      this.#checksInVain = isGoingOn ? 0 : this.#checksInVain + 1;
-      if (this.#checksInVain >= CHECKS_PER_INTERVAL && !this.#stuck) {
-        this.#stuck = true;
-        this.#membership.suspend();
-        this.#readerBack.notify();
-      }
-      this.#scheduleCheck();
-    });
   }
 }

@@ -11,18 +11,26 @@
  */
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { OpenedBatch } from './batch-opener.ts';
+import { recordsFrom } from './batch-scan.ts';
 import type { RecordSource } from './consumer-record.ts';
 
 /** A place in a partition that must be looked up before it is an offset. */
 export type StartPoint = 'earliest' | 'latest' | { readonly timestampMs: number };
 
-/** Record batches as one fetch brought them. */
+/** Who sent records unasked, and sends more once they are done with. */
+export interface ChunkOrigin {
+  release(records: number, bytes: number): void;
+}
+
+/** Record batches as one fetch or push brought them. */
 export interface FetchedChunk {
   readonly bytes: Uint8Array;
   /** Position in `bytes` of the first batch that was not delivered whole. */
   position: number;
   /** The offset that was asked for: the first batch may begin before it. */
   readonly fromOffset: number;
+  /** Undefined for what was asked for. */
+  readonly origin: ChunkOrigin | undefined;
 }
 
 export class PartitionCursor<K = unknown, V = unknown> {
@@ -88,7 +96,7 @@ export class PartitionCursor<K = unknown, V = unknown> {
 
   /** Goes to an offset. */
   seek(offset: number): void {
-    this.#drop();
+    this.drop();
     this.position = offset;
     this.fetchOffset = offset;
     this.startPoint = undefined;
@@ -96,7 +104,7 @@ export class PartitionCursor<K = unknown, V = unknown> {
 
   /** Goes to a place that must be looked up. */
   seekToStartPoint(startPoint: StartPoint): void {
-    this.#drop();
+    this.drop();
     this.position = undefined;
     this.fetchOffset = undefined;
     this.startPoint = startPoint;
@@ -120,11 +128,11 @@ export class PartitionCursor<K = unknown, V = unknown> {
     this.failures = 0;
   }
 
-  onFetched(bytes: Uint8Array, nextOffset: number): void {
+  onFetched(bytes: Uint8Array, nextOffset: number, origin?: ChunkOrigin): void {
     const fromOffset = this.fetchOffset!;
     this.failures = 0;
     if (bytes.byteLength === 0) return;
-    this.buffered.push({ bytes, position: 0, fromOffset });
+    this.buffered.push({ bytes, position: 0, fromOffset, origin });
     this.bufferedBytes += bytes.byteLength;
     this.fetchOffset = nextOffset;
   }
@@ -149,6 +157,9 @@ export class PartitionCursor<K = unknown, V = unknown> {
     this.leaderEpoch = opened.leaderEpoch;
     if (nothingIsOut) this.finishHandedOut();
     const chunk = this.buffered[0] as FetchedChunk;
+    const { records, recordsCount, batchBytes } = opened;
+    // What was handed out is released by those who have it.
+    chunk.origin?.release(recordsCount - records.length, records.length === 0 ? batchBytes : 0);
     chunk.position += opened.batchBytes;
     if (chunk.position >= chunk.bytes.byteLength) this.removeFirst();
   }
@@ -161,8 +172,10 @@ export class PartitionCursor<K = unknown, V = unknown> {
     else this.halted = false;
   }
 
-  #drop(): void {
+  /** Nothing of what is buffered will be delivered. */
+  drop(): void {
     this.generation += 1;
+    this.#releaseBuffered();
     this.buffered.length = 0;
     this.bufferedBytes = 0;
     this.halted = false;
@@ -172,5 +185,16 @@ export class PartitionCursor<K = unknown, V = unknown> {
     this.opened = undefined;
     this.opening = undefined;
     this.leaderEpoch = -1;
+  }
+
+  #releaseBuffered(): void {
+    // Of the opened batch, these were handed out.
+    let handedOut = this.opened?.index ?? 0;
+    for (const chunk of this.buffered) {
+      if (!('bytes' in chunk) || chunk.origin === undefined) continue;
+      const { bytes, position, origin } = chunk;
+      origin.release(recordsFrom(bytes, position) - handedOut, bytes.byteLength - position);
+      handedOut = 0;
+    }
   }
 }

@@ -241,6 +241,22 @@ const TABLE = {
     'This broker has no such fetch session.',
     'Fetch without a session; clients do so by themselves.',
   ),
+  PUSH_STREAM_NOT_FOUND: row(
+    51,
+    false,
+    undefined,
+    undefined,
+    'This connection has no such push stream.',
+    'Open it first; streams end with their connection.',
+  ),
+  PUSH_STREAM_LIMIT: row(
+    52,
+    false,
+    undefined,
+    undefined,
+    'The connection has as many push streams, or partitions in them, as it may.',
+    'Close some, or use another connection.',
+  ),
 
   // 60–79: records
   CORRUPT_BATCH: row(

@@ -9,10 +9,17 @@ import { Unpackr } from 'msgpackr/unpack';
 import { BurrowError } from '../errors/burrow-error.ts';
 import { errorNameByNumber } from '../errors/table.ts';
 import { encodeValue, encodeValueParts } from './encode-value.ts';
-import { MESSAGES, type MessageName, type RequestOf, type ResponseOf } from './messages.ts';
+import {
+  MESSAGES,
+  type MessageName,
+  RECORDS_PUSH_BODY,
+  type RecordsPush,
+  type RequestOf,
+  type ResponseOf,
+} from './messages.ts';
 import { REQUEST_SCAN_LIMITS, SCAN_LIMITS, type ScanLimits, scanValue } from './scan-value.ts';
 import type { Schema } from './schema.ts';
-import { GOING_AWAY_PUSH, RESPONSE_FRAME } from './version.ts';
+import { GOING_AWAY_PUSH, RECORDS_PUSH, RESPONSE_FRAME } from './version.ts';
 
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, int64AsType: 'number' });
 
@@ -65,6 +72,16 @@ export function encodeErrorResponse(correlationId: number, error: BurrowError): 
 
 export function encodeGoingAway(): Uint8Array {
   return encodeValue([GOING_AWAY_PUSH, 0, []]);
+}
+
+/** In parts: large records are those of `push` themselves, which must not change any more. */
+export function encodeRecordsPushParts(streamId: number, push: RecordsPush): Uint8Array[] {
+  return encodeValueParts([RECORDS_PUSH, streamId, RECORDS_PUSH_BODY.encode(push)]);
+}
+
+/** Checks the body of a push of records. */
+export function decodeRecordsPush(body: unknown): RecordsPush {
+  return RECORDS_PUSH_BODY.decode(body, 'records');
 }
 
 /** Throws MALFORMED_FRAME. Binaries in the body are slices of `bytes`. */

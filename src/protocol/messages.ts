@@ -38,7 +38,8 @@ const result = { errorNumber, message };
 const memberBytes = binary(MEMBER_BYTES_MAX);
 /** Who asks something of a group, as of which generation. */
 const member = { groupId: name, generationId: int32, memberId: name, groupInstanceId: nullable(name) };
-const groupPartition = struct({ topic: name, partition: int32 });
+const topicPartition = struct({ topic: name, partition: int32 });
+const streamPartition = struct({ topic: name, partition: int32, offset: int53, currentLeaderEpoch: int32 });
 
 /** Isolation of reads: 0 up to the high watermark, 1 up to the last stable offset. */
 const isolation = int8;
@@ -233,6 +234,24 @@ export const MESSAGES = {
   ),
   /** Makes a waiting fetch answer at once with what there is. Has no answer of its own. */
   cancelFetch: define(14, struct({ correlationId: uint32 }), struct({})),
+  openStream: define(
+    15,
+    struct({
+      streamId: uint32,
+      isolation,
+      recordsCredit: uint32,
+      bytesCredit: uint32,
+      partitions: entries(streamPartition),
+    }),
+    struct({}),
+  ),
+  changeStream: define(
+    16,
+    struct({ streamId: uint32, remove: entries(topicPartition), add: entries(streamPartition) }),
+    struct({}),
+  ),
+  addCredit: define(17, struct({ streamId: uint32, records: uint32, bytes: uint32 }), struct({})),
+  closeStream: define(18, struct({ streamId: uint32 }), struct({})),
 
   // 20–31: consumer groups
   findCoordinator: define(20, struct({ groupId: name }), struct({ nodeId: int32 })),
@@ -290,7 +309,7 @@ export const MESSAGES = {
   ),
   fetchOffsets: define(
     26,
-    struct({ groupId: name, partitions: nullable(entries(groupPartition)) }),
+    struct({ groupId: name, partitions: nullable(entries(topicPartition)) }),
     struct({
       partitions: entries(
         struct({ topic: name, partition: int32, offset: int53, leaderEpoch: int32, metadata: offsetMetadata }),
@@ -299,7 +318,7 @@ export const MESSAGES = {
   ),
   deleteOffsets: define(
     27,
-    struct({ groupId: name, partitions: entries(groupPartition) }),
+    struct({ groupId: name, partitions: entries(topicPartition) }),
     struct({ partitions: entries(struct({ topic: name, partition: int32, ...result })) }),
   ),
   listGroups: define(
@@ -340,6 +359,24 @@ export const MESSAGES = {
     struct({ groups: entries(struct({ groupId: name, ...result })) }),
   ),
 } as const;
+
+/** What the broker sends of a push stream, unasked. */
+export const RECORDS_PUSH_BODY = struct({
+  partitions: entries(
+    struct({
+      topic: name,
+      partition: int32,
+      ...result,
+      offset: int53,
+      highWatermark: int53,
+      lastStableOffset: int53,
+      logStartOffset: int53,
+      records: pieces(BINARY_MAX),
+    }),
+  ),
+});
+
+export type RecordsPush = Infer<typeof RECORDS_PUSH_BODY>;
 
 export type MessageName = keyof typeof MESSAGES;
 export type RequestOf<N extends MessageName> = Infer<(typeof MESSAGES)[N]['request']>;

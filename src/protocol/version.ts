@@ -10,6 +10,8 @@ export const PROTOCOL_VERSION_MAX = 1;
 export const RESPONSE_FRAME = 0;
 /** The broker is about to close this connection; body []. */
 export const GOING_AWAY_PUSH = 1;
+/** Records of a push stream; body: `RECORDS_PUSH_BODY` in messages.ts. */
+export const RECORDS_PUSH = 2;
 
 /** Largest frame by default: a fetch answer of 16 MiB and its frame. */
 export const FRAME_BYTES_MAX_DEFAULT = 17 * 1024 * 1024;

@@ -5,7 +5,7 @@ import { NATIVE_LIMITS, type NativeLimits } from '../../broker/listeners/native/
 import { OPTION_TABLE, type OptionName } from '../../broker/options.ts';
 import { ERROR_TABLE } from '../../src/errors/table.ts';
 import { encodeRequest, encodeResponse } from '../../src/protocol/frame.ts';
-import { ENTRIES_MAX, MESSAGES, type MessageName } from '../../src/protocol/messages.ts';
+import { ENTRIES_MAX, MESSAGES, type MessageName, RECORDS_PUSH_BODY } from '../../src/protocol/messages.ts';
 import { REQUEST_SCAN_LIMITS } from '../../src/protocol/scan-value.ts';
 import { HELLO_FRAME_BYTES_MAX, SUBPROTOCOL } from '../../src/protocol/version.ts';
 import { testBatch } from '../support/batches.ts';
@@ -73,6 +73,10 @@ test.each(Object.keys(MESSAGES) as MessageName[])('%s has the fields that the pa
   const { text } = sections.get(name)!;
   expect(tableRows(text, 'Request')).toEqual(describeType(parseNotation(request.notation)).rows);
   expect(tableRows(text, 'Response')).toEqual(describeType(parseNotation(response.notation)).rows);
+});
+
+test('the push of records has the fields that the page lists, in that order', () => {
+  expect(tableRows(PAGE, 'Push')).toEqual(describeType(parseNotation(RECORDS_PUSH_BODY.notation)).rows);
 });
 
 const hexBlocks = Array.from(PAGE.matchAll(/```hex\n([\s\S]*?)```/g), ([, block]) =>

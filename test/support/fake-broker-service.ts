@@ -20,6 +20,7 @@ import {
   type PendingFetch,
   type ProduceOutcome,
   type ProduceRequest,
+  type PushStream,
   type TopicConfigEntry,
   type TopicDescription,
   type TopicSpecification,
@@ -277,6 +278,52 @@ export class FakeBrokerService implements BrokerService {
     look();
     if (request.waitMs <= 0) finish(this.#read(request));
     return { done, cancel: () => finish(this.#read(request)) };
+  }
+
+  openPushStream({ onReady }: { onReady: () => void }): PushStream {
+    const offsets = new Map<string, { asked: FetchPartition; isNew: boolean }>();
+    this.#waiting.add(onReady);
+    const tell = () => queueMicrotask(onReady);
+    const keyOf = (topic: string, partition: number) => `${topic}-${partition}`;
+    const next = () => {
+      for (const [key, entry] of offsets) {
+        const answer = this.#readPartition(entry.asked, entry.asked.bytesMax, true);
+        if (answer.records.length > 0 || answer.error !== undefined || entry.isNew) return { key, entry, answer };
+      }
+      return undefined;
+    };
+    return {
+      get partitionCount() {
+        return offsets.size;
+      },
+      get isReady() {
+        return next() !== undefined;
+      },
+      has: (topic, partition) => offsets.has(keyOf(topic, partition)),
+      add: (wanted) => {
+        const asked = { ...wanted, bytesMax: 1 };
+        offsets.set(keyOf(wanted.topic, wanted.partition), { asked, isNew: true });
+        tell();
+      },
+      remove: (topic, partition) => void offsets.delete(keyOf(topic, partition)),
+      // One batch at a time, whatever the limits.
+      read: async () => {
+        const found = next();
+        if (found === undefined) return undefined;
+        const { key, entry, answer } = found;
+        const { offset } = entry.asked;
+        offsets.delete(key);
+        const [batch] = answer.records;
+        if (answer.error !== undefined) return { ...answer, offset, recordsCount: 0, bytes: 0 };
+        const nextOffset = batch === undefined ? offset : Number(batch.readBigInt64BE(0)) + batch.readInt32BE(23) + 1;
+        offsets.set(key, { asked: { ...entry.asked, offset: nextOffset }, isNew: false });
+        return { ...answer, offset, recordsCount: batch?.readInt32BE(57) ?? 0, bytes: batch?.length ?? 0 };
+      },
+      close: () => {
+        offsets.clear();
+        this.#waiting.delete(onReady);
+      },
+    };
   }
 
   #wake(): void {

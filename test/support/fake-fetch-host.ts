@@ -5,7 +5,8 @@
 import { backoffDelayMs } from '../../client/backoff.ts';
 import type { ClientClock } from '../../client/clock.ts';
 import type { ConsumerHost } from '../../client/consumer/consumer.ts';
-import type { FetchAnswer, FetchCall, FetchLimits, FetchTarget } from '../../client/consumer/fetcher.ts';
+import type { FetchAnswer } from '../../client/consumer/cursor-feed.ts';
+import type { FetchCall, FetchLimits, FetchTarget } from '../../client/consumer/fetcher.ts';
 import type { StartPoint } from '../../client/consumer/partition-cursor.ts';
 import type { GroupHost } from '../../client/groups/group-host.ts';
 import type { TopicMetadata } from '../../client/metadata.ts';

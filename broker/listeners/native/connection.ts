@@ -2,9 +2,9 @@
  * One WebSocket connection: handshake, requests in, answers out in the order in which they are ready, limits and
  * back-pressure. Answers of one turn leave in one write. Per frame.
  *
- * What a peer may make the broker hold in memory is bounded at three places: requests (while too many are in flight the
- * socket is not read), fetches (`fetch-budget.ts`), and answers (while too many bytes wait for the peer, none of its
- * requests is started). Administrative requests run one after another, since a few bytes of them can ask for megabytes.
+ * What a peer may make the broker hold in memory is bounded at four places: requests (while too many are in flight the
+ * socket is not read), fetches (`fetch-budget.ts`), pushes (`push-streams.ts`), and answers (while too many bytes wait for the
+ * peer, none of its requests is started). Administrative requests run one after another, since a few bytes of them can ask for megabytes.
  */
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
@@ -25,10 +25,11 @@ import type { PendingFetch } from '../../partitions/broker-service.ts';
 import type { Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { FetchBudget } from './fetch-budget.ts';
-import type { HandlerContext, SimpleMessage } from './handler.ts';
+import type { HandlerContext, SimpleMessage, StreamMessage } from './handler.ts';
 import { beginFetch, fetchResponse, handle } from './handlers.ts';
 import { Liveness } from './liveness.ts';
 import { Outgoing } from './outgoing.ts';
+import { PushStreams } from './push-streams.ts';
 
 /** Close codes of the protocol, beside those of RFC 6455 section 7.4. */
 const CLOSE_GOING_AWAY = 1001;
@@ -72,6 +73,7 @@ export class NativeConnection {
   readonly #budget: FetchBudget;
   readonly #liveness: Liveness;
   readonly #outgoing: Outgoing;
+  readonly #streams: PushStreams;
   #phase: Phase = 'greeting';
   /** Once the peer has said hello. */
   #handlerContext: HandlerContext | undefined;
@@ -102,7 +104,15 @@ export class NativeConnection {
     this.#outgoing = new Outgoing(socket);
     this.#context = context;
     this.#onClosed = onClosed;
-    const { clock, limits } = context;
+    const { service, clock, limits } = context;
+    this.#streams = new PushStreams({
+      service,
+      limits,
+      send: (parts, onTaken) => this.#sendParts(parts, onTaken),
+      owesTooMuch: () => this.#owesTooMuch(),
+      onTaken: this.#onTaken,
+      onUnexpected: (error) => this.#log('pushing failed', toBurrowError(error)),
+    });
     this.#budget = new FetchBudget(limits.writeBufferedBytesMax, limits.inFlightFetchesMax);
     const nowMs = clock.monotonic();
     this.#liveness = new Liveness(socket, limits, nowMs);
@@ -158,6 +168,7 @@ export class NativeConnection {
     this.#send(encodeGoingAway());
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     for (const giveUp of [...this.#waitingJoins]) giveUp();
+    this.#streams.close();
     this.#serve();
   }
 
@@ -301,6 +312,13 @@ export class NativeConnection {
       case 'fetch':
         this.#startFetch(correlationId, decodeRequest(name, body), done);
         return;
+      case 'openStream':
+      case 'changeStream':
+      case 'closeStream':
+      case 'addCredit':
+        this.#handleStream(name, decodeRequest(name, body), correlationId);
+        done();
+        return;
       case 'produce': {
         const request = decodeRequest(name, body);
         this.#answer(name, request, request.acks === 0 ? undefined : correlationId, done);
@@ -393,7 +411,7 @@ export class NativeConnection {
     this.#waitingFetches.set(correlationId, pending);
     const onTaken = (): void => {
       this.#budget.release(granted);
-      this.#serve();
+      this.#onTaken();
     };
     pending.done
       .then((fetched) => encodeResponseParts('fetch', correlationId, fetchResponse(fetched)))
@@ -406,13 +424,22 @@ export class NativeConnection {
       .catch((error: unknown) => this.#log('answering failed', toBurrowError(error)));
   }
 
+  /** Carried out at once, so in the order in which they come. Credit is not answered. */
+  #handleStream<N extends StreamMessage>(name: N, request: RequestOf<N>, correlationId: number): void {
+    this.#streams.handle(name, request);
+    if (name !== 'addCredit') this.#send(encodeResponse<StreamMessage>(name, correlationId, {}));
+  }
+
   #encodeError(correlationId: number, error: unknown): Uint8Array {
     const typed = toBurrowError(error);
     if (typed.code === 'INTERNAL_ERROR') this.#log('request failed unexpectedly', typed);
     return encodeErrorResponse(correlationId, typed);
   }
 
-  readonly #onTaken = (): void => this.#serve();
+  readonly #onTaken = (): void => {
+    this.#serve();
+    this.#streams.resume();
+  };
 
   #send(message: Uint8Array): void {
     this.#sendParts([message], this.#onTaken);
@@ -445,6 +472,7 @@ export class NativeConnection {
     this.#deadline.cancel();
     this.#backlog.length = 0;
     this.#serial.length = 0;
+    this.#streams.close();
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     this.#waitingJoins.clear();
   }

@@ -21,8 +21,11 @@ export interface Peer {
   readonly host: string;
 }
 
-/** Messages that are answered by a function of the request alone; hello, fetch and cancelFetch need the connection. */
-export type SimpleMessage = Exclude<MessageName, 'hello' | 'fetch' | 'cancelFetch'>;
+/** Of push streams; what they ask for is answered by `push-streams.ts`. */
+export type StreamMessage = 'openStream' | 'changeStream' | 'addCredit' | 'closeStream';
+
+/** Messages that are answered by a function of the request alone; the others need the connection. */
+export type SimpleMessage = Exclude<MessageName, 'hello' | 'fetch' | 'cancelFetch' | StreamMessage>;
 
 export type Handler<N extends SimpleMessage> = (
   context: HandlerContext,

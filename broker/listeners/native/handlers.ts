@@ -270,7 +270,7 @@ function uniqueMap<V>(pairs: ReadonlyArray<{ readonly key: string; readonly valu
   return map;
 }
 
-function isolationOf(value: number): FetchRequest['isolation'] {
+export function isolationOf(value: number): FetchRequest['isolation'] {
   if (value === 0) return 'read_uncommitted';
   if (value === 1) return 'read_committed';
   throw invalid(`isolation must be 0 or 1, not ${value}.`);

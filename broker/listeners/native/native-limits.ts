@@ -20,7 +20,16 @@ export interface NativeLimits {
   readonly inFlightFetchesMax: number;
   /** Joins and syncs of groups among them; beyond it they are refused, so that they never keep heartbeats from being read. */
   readonly inFlightJoinsMax: number;
-  /** Answers that the peer has not taken; beyond it its requests wait. Also what all its fetches together may ask for. */
+  /** Push streams of one connection. */
+  readonly pushStreamsMax: number;
+  /** Partitions in all of them together. */
+  readonly pushStreamPartitionsMax: number;
+  /** Bytes of records in one push; may be exceeded by a batch. */
+  readonly pushFrameBytesMax: number;
+  /**
+   * Answers that the peer has not taken; beyond it its requests wait. Also what all its fetches together may ask for, and what
+   * its push streams may have under way.
+   */
   readonly writeBufferedBytesMax: number;
   /** A peer that takes nothing for this long is cut off. */
   readonly writeStallTimeoutMs: number;
@@ -39,6 +48,9 @@ export const NATIVE_LIMITS: NativeLimits = {
   inFlightBytesMax: 32 * 1024 * 1024,
   inFlightFetchesMax: 200,
   inFlightJoinsMax: 400,
+  pushStreamsMax: 256,
+  pushStreamPartitionsMax: 20_000,
+  pushFrameBytesMax: 1024 * 1024,
   writeBufferedBytesMax: 8 * 1024 * 1024,
   writeStallTimeoutMs: 60_000,
   fetchWaitMsMax: 300_000,

@@ -5,6 +5,7 @@ import { type ClientOptions, WebSocket } from 'ws';
 import type { GroupService } from '../../../broker/groups/group-service.ts';
 import { type NativeListener, startNativeListener } from '../../../broker/listeners/native/listener.ts';
 import type { NativeLimits } from '../../../broker/listeners/native/native-limits.ts';
+import type { BrokerService } from '../../../broker/partitions/broker-service.ts';
 import type { Logger } from '../../../broker/ports/logger.ts';
 import { systemClock } from '../../../broker/ports/system-clock.ts';
 import type { BurrowError } from '../../../src/errors/burrow-error.ts';
@@ -19,26 +20,29 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-export interface Target {
+export interface Target<S extends BrokerService> {
   readonly port: number;
   readonly listener: NativeListener;
-  readonly service: FakeBrokerService;
+  readonly service: S;
   readonly logLines: readonly LogLine[];
 }
 
-export interface TargetOptions {
+export interface TargetOptions<S extends BrokerService> {
   readonly limits?: Partial<NativeLimits>;
-  readonly service?: FakeBrokerService;
+  /** Default: a model of a broker. */
+  readonly service?: S;
   readonly groups?: GroupService;
   readonly allowedOrigins?: readonly string[];
   readonly allowedHosts?: readonly string[];
 }
 
-export async function startTarget(options: TargetOptions = {}): Promise<Target> {
+export async function startTarget<S extends BrokerService = FakeBrokerService>(
+  options: TargetOptions<S> = {},
+): Promise<Target<S>> {
   const logLines: LogLine[] = [];
   const write = (fields: object, text: string): void => void logLines.push({ ...fields, text });
   const logger: Logger = { debug() {}, info() {}, warn: write, error: write, child: () => logger };
-  const { service = new FakeBrokerService(), groups = new FakeGroupService(), ...rest } = options;
+  const { service = new FakeBrokerService() as BrokerService as S, groups = new FakeGroupService(), ...rest } = options;
   const listener = await startNativeListener({
     service,
     groups,
