@@ -623,6 +623,22 @@ const TABLE = {
     'The queue has an exclusive consumer, or other consumers where an exclusive one is wanted.',
     'Cancel the other consumer first.',
   ),
+  CHANNEL_NOT_FOUND: row(
+    160,
+    false,
+    undefined,
+    connection(504),
+    'The connection has no such channel.',
+    'Open it first; channels end with their connection.',
+  ),
+  CHANNEL_LIMIT: row(
+    161,
+    false,
+    undefined,
+    connection(530),
+    'The connection has as many channels as it may.',
+    'Close some, or use another connection.',
+  ),
 
   // 200–: the client itself
   CONNECTION_LOST: row(
