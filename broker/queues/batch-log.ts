@@ -38,6 +38,8 @@ export class PartitionBatchLog implements BatchLog {
   readonly #clock: Clock;
   readonly #diskSpace: DiskSpace;
   readonly #onTrimFailed: (error: unknown) => void;
+  readonly #onUnstored: (change: number) => void;
+  readonly #needsRoom: boolean;
   #trimming = false;
   onAdvance: (() => void) | undefined;
 
@@ -45,8 +47,14 @@ export class PartitionBatchLog implements BatchLog {
     readonly partition: Partition;
     readonly clock: Clock;
     readonly diskSpace: DiskSpace;
+    /** Bytes that are on their way to the disk, more or less. */
+    readonly onUnstored: (change: number) => void;
+    /** Whether nothing is taken while the disk is full. Settlements are: they make room. */
+    readonly needsRoom: boolean;
     readonly onTrimFailed: (error: unknown) => void;
   }) {
+    this.#onUnstored = options.onUnstored;
+    this.#needsRoom = options.needsRoom;
     this.#partition = options.partition;
     this.#clock = options.clock;
     this.#diskSpace = options.diskSpace;
@@ -86,8 +94,14 @@ export class PartitionBatchLog implements BatchLog {
     const partition = this.#partition;
     partition.checkLeader(-1);
     partition.checkReplicas();
+    if (this.#needsRoom && this.#diskSpace.full !== undefined) throw this.#diskSpace.full;
     this.#diskSpace.noteProduced(batch.length);
-    return partition.acknowledged(partition.append(batch, this.#clock.now()), -1);
+    const stored = partition.acknowledged(partition.append(batch, this.#clock.now()), -1);
+    const { length } = batch;
+    this.#onUnstored(length);
+    const done = (): void => this.#onUnstored(-length);
+    stored.then(done, done);
+    return stored;
   }
 
   read(offset: number, endOffset: number, bytesMax: number): Buffer[] | Promise<Buffer[]> {

@@ -25,8 +25,6 @@ interface Runs {
 
 /** A batch is closed when it is this large, so that one large batch does not delay others for long. */
 const BATCH_BYTES = 512 * 1024;
-/** Batches on their way at a time: one being synced, one gathering behind it, and what is too large for one. */
-const IN_FLIGHT_MAX = 8;
 
 export class MessageLog {
   readonly #log: BatchLog;
@@ -57,7 +55,7 @@ export class MessageLog {
     const offset = this.#nextOffset++;
     this.#builder.append(this.#clock.now(), message);
     if (target !== undefined) this.#note(target, number);
-    if (this.#builder.byteCount >= BATCH_BYTES && this.#inFlight < IN_FLIGHT_MAX) this.#flush();
+    if (this.#builder.byteCount >= BATCH_BYTES) this.#flush();
     else if (this.#inFlight === 0 && !this.#scheduled) {
       this.#scheduled = true;
       // A microtask later, so that one batch takes all that the current turn publishes.

@@ -16,8 +16,8 @@ export class MessageScan {
     this.#bytesAtOnce = bytesAtOnce;
   }
 
-  /** Hands on every message in [start, end); the view is good during the call only. */
-  async run(start: number, end: number, onMessage: (view: MessageView) => void): Promise<void> {
+  /** Hands on every message in [start, end), until `onMessage` returns false; the view is good during the call only. */
+  async run(start: number, end: number, onMessage: (view: MessageView) => boolean): Promise<void> {
     const view = new MessageView();
     for (let offset = start; offset < end; ) {
       const before = offset;
@@ -30,7 +30,7 @@ export class MessageScan {
             const at = baseOffset + cursor.offsetDelta;
             if (at < start || at >= end) continue;
             if (!view.set(cursor, at, baseTimestampMs + cursor.timestampDelta)) throw damaged(this.#log.name, at);
-            onMessage(view);
+            if (!onMessage(view)) return;
           }
           offset = getNextOffset(bytes, position);
         }

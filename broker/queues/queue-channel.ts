@@ -28,11 +28,6 @@ export interface ConsumeOptions {
   readonly prefetch?: number;
 }
 
-export interface GotMessage {
-  readonly deliveryTag: number;
-  readonly returns: number;
-}
-
 export class QueueChannel {
   readonly #sink: ChannelSink;
   readonly #clock: Clock;
@@ -43,6 +38,9 @@ export class QueueChannel {
   /** Over all consumers of the channel; 0 for no limit. */
   #channelPrefetch = 0;
   #closed = false;
+  /** Queues whose messages were settled since somebody waited for that to be durable. */
+  readonly #settledOn = new Set<Queue>();
+  #lastSettledOn: Queue | undefined;
   /** Deliveries to consumers that count against the channel's prefetch. */
   #counted = 0;
 
@@ -179,6 +177,14 @@ export class QueueChannel {
     this.#consumers.clear();
   }
 
+  /** Resolves when everything that was settled here before is durable. */
+  async settlementsSynced(): Promise<void> {
+    const queues = [...this.#settledOn];
+    this.#settledOn.clear();
+    this.#lastSettledOn = undefined;
+    await Promise.all(queues.map((queue) => queue.settlementsSynced()));
+  }
+
   /** More may be delivered again. */
   onWritable(): void {
     for (const consumer of this.#consumers.values()) consumer.queue.onCredit(consumer);
@@ -225,6 +231,10 @@ export class QueueChannel {
 
   #settleTaken(how: Settlement): void {
     const { queue, consumer, offset, bytes } = this.#unsettled;
+    if (queue !== this.#lastSettledOn) {
+      this.#lastSettledOn = queue;
+      this.#settledOn.add(queue!);
+    }
     if (how === ACKNOWLEDGE) queue!.acknowledge(offset);
     else if (how === REJECT) queue!.reject(offset);
     else queue!.giveBack(offset, bytes, how === LOST ? 'lost' : 'requeued');

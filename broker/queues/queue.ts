@@ -7,6 +7,7 @@
  * between them and the logs. Per message: no promises, no objects.
  */
 import { type BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import type { QueueSettings } from '../definitions/queue-settings.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -19,7 +20,6 @@ import { MessageLog, type StoredTarget } from './message-log.ts';
 import { MessageReader } from './message-reader.ts';
 import { MessageScan } from './message-scan.ts';
 import type { QueueConsumer } from './queue-consumer.ts';
-import type { QueueSettings } from './queue-settings.ts';
 import { QueueState } from './queue-state.ts';
 import { loadSettlements, SettlementLog } from './settlement-log.ts';
 
@@ -251,6 +251,7 @@ export class Queue {
     await scan.run(start, end, (view) => {
       levels[view.offset - start] = priorityOf(view.bytes, view.propertiesPosition, view.propertiesBytes);
       if (!this.#state.isSettled(view.offset)) this.#readyBytes += view.bodyBytes;
+      return true;
     });
     this.#state.extend(end, (offset) => levels[offset - start]!);
   }
@@ -373,7 +374,7 @@ export class Queue {
 
   /** A delivery comes back. Per message; to be followed by {@link afterSettling}. */
   giveBack(offset: number, bytes: number, cause: ReturnCause): void {
-    const { deliveryLimit, delayedRetry } = this.#settings;
+    const { deliveryLimit, delayedRetryType, delayedRetryMinMs = 0, delayedRetryMaxMs } = this.#settings;
     const returns = this.#state.returnsOf(offset) + 1;
     if (deliveryLimit !== undefined && returns > deliveryLimit) {
       this.#doom(offset, 'delivery_limit');
@@ -383,10 +384,9 @@ export class Queue {
     if (deliveryLimit !== undefined) this.#settlements?.returned(offset, returns);
     this.#readyBytes += bytes;
     this.#releaseGroup(offset);
-    const delays = delayedRetry !== undefined && (delayedRetry.type === 'all' || matches(delayedRetry.type, cause));
-    if (!delays) this.#state.requeue(offset);
+    if (delayedRetryMinMs === 0 || !delays(delayedRetryType, cause)) this.#state.requeue(offset);
     else {
-      const delayMs = Math.min(delayedRetry.minMs * returns, delayedRetry.maxMs);
+      const delayMs = Math.min(delayedRetryMinMs * returns, delayedRetryMaxMs ?? Number.POSITIVE_INFINITY);
       this.#state.delay(offset, this.#options.clock.monotonic() + delayMs);
     }
   }
@@ -419,6 +419,26 @@ export class Queue {
     if (this.#settlements === undefined) this.#trim(this.#state.floor);
     else await this.#settlements.synced();
     return count;
+  }
+
+  /** Shows messages without taking them, in process or not, from the oldest on. Resolves with how many there were. */
+  async browse(
+    { limit, skip }: { readonly limit: number; readonly skip: number },
+    onMessage: (view: MessageView) => void,
+  ): Promise<number> {
+    const { messages, readAheadBytes } = this.#options;
+    const scan = new MessageScan(messages, readAheadBytes);
+    let skipped = 0;
+    let shown = 0;
+    await scan.run(this.#state.floor, this.#state.endOffset, (view) => {
+      if (this.#state.isSettled(view.offset)) return true;
+      if (skipped++ < skip) return true;
+      if (shown === limit) return false;
+      shown++;
+      onMessage(view);
+      return true;
+    });
+    return shown;
   }
 
   /** Policies have changed. */
@@ -617,6 +637,6 @@ export class Queue {
   }
 }
 
-function matches(type: 'all' | 'failed' | 'returned', cause: ReturnCause): boolean {
-  return type === 'failed' ? cause === 'lost' : cause === 'requeued';
+function delays(type: QueueSettings['delayedRetryType'], cause: ReturnCause): boolean {
+  return type === 'all' || (type === 'failed' && cause === 'lost') || (type === 'returned' && cause === 'requeued');
 }

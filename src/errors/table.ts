@@ -623,6 +623,22 @@ const TABLE = {
     'The queue has an exclusive consumer, or other consumers where an exclusive one is wanted.',
     'Cancel the other consumer first.',
   ),
+  QUEUE_LIMIT: row(
+    153,
+    false,
+    44,
+    channel(406),
+    'There are as many queues as there may be.',
+    'Delete queues that are not used, or raise the limit.',
+  ),
+  DELIVERY_TIMED_OUT: row(
+    154,
+    false,
+    undefined,
+    channel(406),
+    'A delivery stayed unsettled for longer than the consumer timeout.',
+    'Settle sooner, lower the prefetch, or raise x-consumer-timeout.',
+  ),
   CHANNEL_NOT_FOUND: row(
     160,
     false,

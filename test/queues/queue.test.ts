@@ -195,7 +195,7 @@ describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
   });
 
   test('delays what comes back, longer each time', async () => {
-    const bed = await open({ settings: { delayedRetry: { type: 'all', minMs: 100, maxMs: 150 } } });
+    const bed = await open({ settings: { delayedRetryType: 'all', delayedRetryMinMs: 100, delayedRetryMaxMs: 150 } });
     const client = bed.channel();
     client.consume(bed.queue);
     await bed.publish('a', 'b');

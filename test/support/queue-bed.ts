@@ -1,5 +1,6 @@
 /** A queue on its own, in memory or on a node's log, with clients that note what they get. */
 import { onTestFinished } from 'vitest';
+import { type QueueSettings, resolveQueueSettings } from '../../broker/definitions/queue-settings.ts';
 import { DeadlineQueue } from '../../broker/partitions/deadline-queue.ts';
 import { silentLogger } from '../../broker/ports/logger.ts';
 import { ManualClock } from '../../broker/ports/manual-clock.ts';
@@ -9,7 +10,6 @@ import type { StoredTarget } from '../../broker/queues/message-log.ts';
 import { type DeadLetterReason, Queue } from '../../broker/queues/queue.ts';
 import { QueueChannel } from '../../broker/queues/queue-channel.ts';
 import type { QueueConsumer } from '../../broker/queues/queue-consumer.ts';
-import { QUEUE_SETTINGS_DEFAULTS, type QueueSettings } from '../../broker/queues/queue-settings.ts';
 import { createTopic, type TestNode } from './node-environment.ts';
 
 export interface Delivered {
@@ -87,7 +87,7 @@ export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed
   const bed = { clock, dead, unused, deadLettersArrive: true };
   const queue = await Queue.open({
     name,
-    settings: { ...QUEUE_SETTINGS_DEFAULTS, ...options.settings },
+    settings: { ...resolveQueueSettings(new Map()), ...options.settings },
     ...logs,
     clock,
     deadlines,
@@ -146,6 +146,8 @@ async function partitionLogs(node: TestNode, name: string): Promise<{ messages: 
       partition: node.topics.partition(name, partition),
       clock: node.clock,
       diskSpace: node.diskSpace,
+      needsRoom: partition === 0,
+      onUnstored: () => {},
       onTrimFailed: () => {},
     });
   return { messages: log(0), settlements: log(1) };
