@@ -655,6 +655,14 @@ const TABLE = {
     'The connection has as many channels as it may.',
     'Close some, or use another connection.',
   ),
+  UNROUTABLE: row(
+    162,
+    false,
+    undefined,
+    undefined,
+    'The message was published as mandatory, and no queue took it.',
+    'Bind a queue for it first.',
+  ),
 
   // 200–: the client itself
   CONNECTION_LOST: row(
