@@ -113,11 +113,12 @@ export class Publisher {
       return Promise.reject(new BurrowError('BUFFER_FULL', text));
     }
     const writer = this.#writer;
-    if (writer.count > 0 && writer.byteCount + bytes > REQUEST_BYTES_MAX) this.#endBatch();
+    // Before the message and not after it: its promise must be made in the same batch.
+    const isFull = writer.byteCount + bytes > REQUEST_BYTES_MAX || writer.count >= REQUEST_MESSAGES_MAX;
+    if (isFull) this.#endBatch();
     const before = writer.byteCount;
     writer.append(exchange, routingKey, properties, body, mandatory);
     this.#bufferedBytes += writer.byteCount - before;
-    if (writer.count >= REQUEST_MESSAGES_MAX) this.#endBatch();
     if (!this.#isFlushScheduled) {
       this.#isFlushScheduled = true;
       this.#cluster.clock.afterTurn(this.#onTurnEnd);
@@ -152,7 +153,6 @@ export class Publisher {
     this.#pump();
   };
 
-  /** The promises of its messages are made right after they were appended: so a batch ends before the next, or with the turn. */
   #endBatch(): void {
     if (this.#writer.count === 0) return;
     const deadlineMs = this.#cluster.clock.monotonic() + this.#options.publishTimeoutMs;
