@@ -1,6 +1,7 @@
-/** `npm run bench -- <name> [--quick] [--rounds N] [--records N] [--large-log-gib N]`. */
+/** `npm run bench -- log|queues [--quick] [--rounds N] [--records N] [--large-log-gib N]`. */
 import { parseArgs } from 'node:util';
 import { FULL, QUICK, runLogBenchmark } from './log/log-benchmark.ts';
+import { FULL_QUEUES, QUICK_QUEUES, runQueueBenchmark } from './queues/sdk-benchmark.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -22,7 +23,16 @@ switch (positionals[0]) {
         values['large-log-gib'] === undefined ? base.largeLogBytes : Number(values['large-log-gib']) * 2 ** 30,
     });
     break;
+  case 'queues': {
+    const queues = values.quick ? QUICK_QUEUES : FULL_QUEUES;
+    await runQueueBenchmark({
+      ...queues,
+      rounds: Number(values.rounds ?? queues.rounds),
+      messages: Number(values.records ?? queues.messages),
+    });
+    break;
+  }
   default:
-    process.stderr.write('usage: npm run bench -- log [--quick] [--rounds N] [--records N] [--large-log-gib N]\n');
+    process.stderr.write('usage: npm run bench -- log|queues [--quick] [--rounds N] [--records N] [--large-log-gib N]\n');
     process.exitCode = 2;
 }
