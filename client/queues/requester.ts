@@ -72,14 +72,18 @@ export class Requester {
     const consumer = await this.#queue.consume((message) => this.#onAnswer(message), {
       ack: 'none',
       prefetch: ANSWERS_PREFETCH,
-      // The queue was lost with its connection, and with it the answers that were in it or still come.
-      onError: (error) => this.#failAll(toBurrowError(error)),
+      onError: (error) => this.#onLost(toBurrowError(error)),
     });
-    void consumer.ended.then((error) => {
-      this.#consumer = undefined;
-      if (error !== undefined) this.#failAll(error);
-    });
+    void consumer.ended.then((error) => error !== undefined && this.#onLost(error));
     return consumer;
+  }
+
+  /** The queue is lost with its connection, and with it the answers that were in it or still come. The next question makes another. */
+  #onLost(error: BurrowError): void {
+    const lost = this.#consumer;
+    this.#consumer = undefined;
+    lost?.then((consumer) => consumer.close({ timeoutMs: 0 })).catch(() => {});
+    this.#failAll(error);
   }
 
   #onAnswer(message: QueueMessage): void {

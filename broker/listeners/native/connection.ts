@@ -129,7 +129,8 @@ export class NativeConnection {
       sessions: this.#queueSessions,
       limits,
       send: (parts) => this.#sendParts(parts, this.#onTaken),
-      owesTooMuch: () => this.#owesTooMuch(),
+      // Who is told to leave settles nothing any more.
+      owesTooMuch: () => this.#phase !== 'open' || this.#owesTooMuch(),
       onUnexpected: (error) => this.#log('publishing failed', toBurrowError(error)),
     });
     this.#budget = new FetchBudget(limits.writeBufferedBytesMax, limits.inFlightFetchesMax);
@@ -188,8 +189,6 @@ export class NativeConnection {
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     for (const giveUp of [...this.#waitingJoins]) giveUp();
     this.#streams.close();
-    this.#queueChannels.close();
-    this.#queueSessions.close();
     this.#serve();
   }
 
@@ -529,6 +528,8 @@ export class NativeConnection {
     this.#backlog.length = 0;
     this.#serial.length = 0;
     this.#streams.close();
+    this.#queueChannels.close();
+    this.#queueSessions.close();
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     this.#waitingJoins.clear();
   }

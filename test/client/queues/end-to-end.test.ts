@@ -183,7 +183,14 @@ describe('a consumer', () => {
       { onError: (error, message) => thrown.note(`${(error as Error).message} ${message!.text()}`), prefetch: 1 },
     );
     await got.until((list) => list.includes('worse 1 true'));
-    expect(got.list).toEqual(['good 0 false', 'bad 0 false', 'bad 1 true', 'bad 2 true', 'worse 0 false', 'worse 1 true']);
+    expect(got.list).toEqual([
+      'good 0 false',
+      'bad 0 false',
+      'bad 1 true',
+      'bad 2 true',
+      'worse 0 false',
+      'worse 1 true',
+    ]);
     expect(thrown.list).toEqual(['not yet bad', 'not yet bad', 'later worse']);
     await consumer.close();
     expect((await queue.check()).messageCount).toBe(0);
@@ -378,11 +385,9 @@ describe('queues and exchanges', () => {
       },
     ]);
     const keys = (await host.listBindings()).filter(({ source }) => source !== '');
-    expect(keys.map((each) => `${each.source}>${each.destinationKind}:${each.destination} ${each.bindingKey}`).sort()).toEqual([
-      'inner>queue:audit k',
-      'logs>exchange:inner ',
-      'logs>queue:audit ',
-    ]);
+    expect(
+      keys.map((each) => `${each.source}>${each.destinationKind}:${each.destination} ${each.bindingKey}`).sort(),
+    ).toEqual(['inner>queue:audit k', 'logs>exchange:inner ', 'logs>queue:audit ']);
     await queue.unbind(inner, 'k', { 'x-tag': 1 });
     await inner.unbind(exchange);
     expect((await host.listBindings()).filter(({ source }) => source !== '')).toHaveLength(1);
