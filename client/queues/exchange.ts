@@ -2,6 +2,7 @@
 import { checkAmqpName, checkRoutingKey } from '../../src/names.ts';
 import { type HeadersInput, toFieldTable } from './field-values.ts';
 import { bodyBytes, encodeMessageOptions, type MessageBody, type MessageOptions } from './message-options.ts';
+import type { BrowsedMessage } from './queue-message.ts';
 import { type ExchangeOptions, exchangeArguments } from './queue-options.ts';
 import { type BindingInfo, bindRequest, declareExchangeRequest, deleteExchangeRequest } from './queue-requests.ts';
 import type { VirtualHost } from './virtual-host.ts';
@@ -72,6 +73,17 @@ export class Exchange {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Publishes a message as it came, with all of its properties. `routingKey` is the message's unless given. */
+  forward(message: BrowsedMessage, options: Pick<PublishOptions, 'routingKey' | 'mandatory'> = {}): Promise<void> {
+    const { routingKey = message.routingKey, mandatory = false } = options;
+    try {
+      checkRoutingKey(routingKey);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.host.publisher.publish(this.name, routingKey, message.propertyBytes, message.body, mandatory);
   }
 
   #binding(source: Exchange | string, bindingKey: string, bindingArguments: HeadersInput): BindingInfo {

@@ -11,6 +11,7 @@ import { Queue } from './queue.ts';
 import type { QueueMessage } from './queue-message.ts';
 import {
   type BindingInfo,
+  bindRequest,
   changeVirtualHostRequest,
   type ExchangeInfo,
   listBindingsRequest,
@@ -91,6 +92,15 @@ export class VirtualHost {
   /** Those in the default exchange left out: every queue has one there, by its name. */
   listBindings(): Promise<BindingInfo[]> {
     return listBindingsRequest(this.target());
+  }
+
+  /** Binds by names alone; also topics. */
+  bind(binding: BindingInfo): Promise<void> {
+    return bindRequest(this.target(), 'bind', binding);
+  }
+
+  unbind(binding: BindingInfo): Promise<void> {
+    return bindRequest(this.target(), 'unbind', binding);
   }
 
   /** Resolves when everything that was settled of messages taken by `get` is on stable storage. */
