@@ -10,7 +10,12 @@ async function setUp() {
   };
 }
 
-test('exchanges, queues, bindings and virtual hosts are declared, listed and deleted', async () => {
+/** Each command is a process, and machines that test are busy. */
+const TIMEOUT_MS = 120_000;
+
+test('exchanges, queues, bindings and virtual hosts are declared, listed and deleted', {
+  timeout: TIMEOUT_MS,
+}, async () => {
   const burrow = await setUp();
   expect((await burrow('queue list')).text).toBe('No queues yet: burrow queue declare NAME\n');
   expect((await burrow('binding list')).text).toBe('No bindings.\n');
@@ -48,7 +53,7 @@ test('exchanges, queues, bindings and virtual hosts are declared, listed and del
   expect((await burrow('vhost delete shop')).text).toBe('Deleted shop.\n');
 });
 
-test('messages are published, peeked at, taken, moved and purged', async () => {
+test('messages are published, peeked at, taken, moved and purged', { timeout: TIMEOUT_MS }, async () => {
   const burrow = await setUp();
   await burrow('queue declare work');
   await burrow('queue declare other');
@@ -74,7 +79,7 @@ test('messages are published, peeked at, taken, moved and purged', async () => {
   expect((await burrow('queue peek work')).text).toBe('No messages.\n');
 });
 
-test('what is refused is told by one line and the exit code', async () => {
+test('what is refused is told by one line and the exit code', { timeout: TIMEOUT_MS }, async () => {
   const burrow = await setUp();
   await burrow('queue declare work');
   for (const [words, code, name] of [
