@@ -1,7 +1,15 @@
-/** `npm run bench -- log|queues [--quick] [--rounds N] [--records N] [--large-log-gib N]`. */
+/** `npm run bench -- <name> [options]`. */
 import { parseArgs } from 'node:util';
+import { FULL_GROUPS, QUICK_GROUPS, runGroupsBenchmark } from './groups/groups-benchmark.ts';
 import { FULL, QUICK, runLogBenchmark } from './log/log-benchmark.ts';
+import { PUSH_FULL, PUSH_QUICK, runPushBenchmark } from './push/push-benchmark.ts';
 import { FULL_QUEUES, QUICK_QUEUES, runQueueBenchmark } from './queues/sdk-benchmark.ts';
+
+const USAGE = `usage: npm run bench -- log [--quick] [--rounds N] [--records N] [--large-log-gib N]
+       npm run bench -- groups [--quick] [--rounds N] [--records N] [--note TEXT]
+       npm run bench -- push [--quick] [--rounds N] [--records N]
+       npm run bench -- queues [--quick] [--rounds N] [--records N]
+`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -10,11 +18,12 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string' },
     records: { type: 'string' },
     'large-log-gib': { type: 'string' },
+    note: { type: 'string' },
   },
 });
-const base = values.quick ? QUICK : FULL;
 switch (positionals[0]) {
-  case 'log':
+  case 'log': {
+    const base = values.quick ? QUICK : FULL;
     await runLogBenchmark({
       ...base,
       rounds: Number(values.rounds ?? base.rounds),
@@ -23,6 +32,13 @@ switch (positionals[0]) {
         values['large-log-gib'] === undefined ? base.largeLogBytes : Number(values['large-log-gib']) * 2 ** 30,
     });
     break;
+  }
+  case 'groups': {
+    const base = values.quick ? QUICK_GROUPS : FULL_GROUPS;
+    const rounds = Number(values.rounds ?? base.rounds);
+    await runGroupsBenchmark({ ...base, rounds, records: Number(values.records ?? base.records) }, values.note);
+    break;
+  }
   case 'queues': {
     const queues = values.quick ? QUICK_QUEUES : FULL_QUEUES;
     await runQueueBenchmark({
@@ -32,7 +48,16 @@ switch (positionals[0]) {
     });
     break;
   }
+  case 'push': {
+    const push = values.quick ? PUSH_QUICK : PUSH_FULL;
+    await runPushBenchmark({
+      ...push,
+      rounds: Number(values.rounds ?? push.rounds),
+      records: Number(values.records ?? push.records),
+    });
+    break;
+  }
   default:
-    process.stderr.write('usage: npm run bench -- log|queues [--quick] [--rounds N] [--records N] [--large-log-gib N]\n');
+    process.stderr.write(USAGE);
     process.exitCode = 2;
 }

@@ -4,9 +4,10 @@ import { Admin } from './admin.ts';
 import type { BackoffOptions } from './backoff.ts';
 import { type ClientClock, systemClientClock } from './clock.ts';
 import { Cluster } from './cluster.ts';
-import { ConsumerTransport, ProducerTransport } from './cluster-transport.ts';
+import { ConsumerTransport, GroupTransport, ProducerTransport } from './cluster-transport.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions } from './consumer/consumer-options.ts';
+import { DeadLetters } from './dead-letters/dead-letters.ts';
 import { integerOption } from './options.ts';
 import { Producer } from './producer/producer.ts';
 import type { ProducerOptions } from './producer/producer-options.ts';
@@ -18,6 +19,8 @@ import type { QueueMessage } from './queues/queue-message.ts';
 import { listVirtualHostsRequest } from './queues/queue-requests.ts';
 import { type RequestOptions, VirtualHost } from './queues/virtual-host.ts';
 import { openSocket } from './socket.ts';
+import { Subscriber } from './subscriber/subscriber.ts';
+import type { BatchHandler, RecordHandler, SubscribeOptions, Topics } from './subscriber/subscriber-options.ts';
 
 export interface ConnectOptions {
   /** Names this client in the broker's logs and quotas. Default 'burrowmq'. */
@@ -159,6 +162,37 @@ export class Client {
     return consumer;
   }
 
+  /**
+   * Calls `handler` with the records of these topics, which brokers push as they come: each is finished when the handler's promise
+   * resolves, and only what is finished is committed to the group. Throws INVALID_ARGUMENT for options that make no sense.
+   */
+  subscribe<K = Uint8Array, V = Uint8Array>(
+    topics: Topics,
+    handler: RecordHandler<K, V>,
+    options?: SubscribeOptions<K, V> & { batch?: false },
+  ): Subscriber<K, V>;
+  subscribe<K = Uint8Array, V = Uint8Array>(
+    topics: Topics,
+    handler: BatchHandler<K, V>,
+    options: SubscribeOptions<K, V> & { batch: true },
+  ): Subscriber<K, V>;
+  subscribe<K, V>(
+    topics: Topics,
+    handler: RecordHandler<K, V> | BatchHandler<K, V>,
+    options: SubscribeOptions<K, V> = {},
+  ): Subscriber<K, V> {
+    this.#checkOpen();
+    const subscriber: Subscriber<K, V> = new Subscriber(
+      new ConsumerTransport(this.#cluster),
+      topics,
+      handler,
+      options,
+      () => this.#children.delete(subscriber),
+    );
+    this.#children.add(subscriber);
+    return subscriber;
+  }
+
   /** Creates, describes, alters and deletes topics and records. */
   admin(): Admin {
     this.#checkOpen();
@@ -197,8 +231,19 @@ export class Client {
     return (await listVirtualHostsRequest(this.virtualHost().target())).sort();
   }
 
+  /** Lists, reads, replays and purges what subscribers have given up. */
+  deadLetters(): DeadLetters {
+    this.#checkOpen();
+    return new DeadLetters({
+      groups: new GroupTransport(this.#cluster),
+      admin: () => this.admin(),
+      consumer: (options) => this.consumer(options),
+      producer: (options) => this.producer(options),
+    });
+  }
+
   /**
-   * Closes producers (which send what they have, for at most `timeoutMs`, default 30,000), consumers and connections; waits for
+   * Closes producers (which send what they have, for at most `timeoutMs`, default 30,000), consumers, subscribers and connections; waits for
    * messages that were published to be confirmed and for handlers that run.
    * Idempotent.
    */

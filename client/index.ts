@@ -14,6 +14,17 @@ export type { Assignment, ConsumerOptions, From } from './consumer/consumer-opti
 export type { ConsumerBatch, ConsumerRecord } from './consumer/consumer-record.ts';
 export type { Isolation } from './consumer/cursor-feed.ts';
 export type { GroupOptions, RebalanceCallbacks } from './consumer/group-options.ts';
+export type { DeadLetter, DeadLetterFilter } from './dead-letters/dead-letter.ts';
+export type {
+  DeadLetters,
+  DeadLetterTopic,
+  PurgedPartition,
+  PurgeOptions,
+  ReadOptions,
+} from './dead-letters/dead-letters.ts';
+export type { RecordOrigin } from './dead-letters/failure-headers.ts';
+export type { ReplayOptions, ReplayResult } from './dead-letters/replay.ts';
+export { isSetAsideTopic } from './dead-letters/topic-names.ts';
 export type { AssignorName } from './groups/assignors/assignor.ts';
 export type {
   GroupDescription,
@@ -50,4 +61,13 @@ export {
   type Serializer,
   stringSerializer,
 } from './serializers.ts';
+export type { FailureDecision, FailurePolicy, RawRecord } from './subscriber/failure-policy.ts';
+export type { DeadLetterOptions, FailureOptions, RetryOptions } from './subscriber/retry-options.ts';
+export type { Subscriber } from './subscriber/subscriber.ts';
+export type { BatchHandler, RecordHandler, SubscribeOptions, Topics } from './subscriber/subscriber-options.ts';
+export {
+  type FailurePolicyOptions,
+  openFailurePolicy,
+  type SubscriptionFailurePolicy,
+} from './subscriber/subscription-failure-policy.ts';
 export type { TopicPartition } from './topic-partition.ts';

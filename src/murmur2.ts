@@ -6,22 +6,22 @@
 const SEED = 0x9747b28c;
 const MULTIPLIER = 0x5bd1e995;
 
-/** The hash of `bytes` as a signed 32-bit integer, as Java has it. Per record. */
-export function murmur2(bytes: Uint8Array): number {
-  const length = bytes.length;
-  const end = length & ~3;
+/** The hash of `bytes[start, end)` as a signed 32-bit integer, as Java has it. Per record. */
+export function murmur2(bytes: Uint8Array, start = 0, end: number = bytes.length): number {
+  const length = end - start;
+  const wordsEnd = start + (length & ~3);
   let hash = SEED ^ length;
-  for (let p = 0; p < end; p += 4) {
+  for (let p = start; p < wordsEnd; p += 4) {
     let word = bytes[p]! | (bytes[p + 1]! << 8) | (bytes[p + 2]! << 16) | (bytes[p + 3]! << 24);
     word = Math.imul(word, MULTIPLIER);
     word ^= word >>> 24;
     hash = Math.imul(hash, MULTIPLIER) ^ Math.imul(word, MULTIPLIER);
   }
-  const rest = length - end;
+  const rest = end - wordsEnd;
   if (rest > 0) {
-    if (rest === 3) hash ^= bytes[end + 2]! << 16;
-    if (rest >= 2) hash ^= bytes[end + 1]! << 8;
-    hash = Math.imul(hash ^ bytes[end]!, MULTIPLIER);
+    if (rest === 3) hash ^= bytes[wordsEnd + 2]! << 16;
+    if (rest >= 2) hash ^= bytes[wordsEnd + 1]! << 8;
+    hash = Math.imul(hash ^ bytes[wordsEnd]!, MULTIPLIER);
   }
   hash = Math.imul(hash ^ (hash >>> 13), MULTIPLIER);
   return hash ^ (hash >>> 15);

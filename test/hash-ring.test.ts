@@ -96,6 +96,17 @@ describe('a hash ring', () => {
     );
   });
 
+  test('nor where two nodes meet at one position', () => {
+    // The only points of these two are the same, so one of them gets everything.
+    const names = ['node-9929', 'node-12769'];
+    const owners = [names, [...names].reverse()].map((order) => {
+      const ring = new HashRing<string>({ pointsPerWeight: 1 });
+      for (const name of order) ring.set(name, name);
+      return [...new Set(KEYS.slice(0, 50).map((key) => ring.get(key)))];
+    });
+    expect(owners).toEqual([['node-12769'], ['node-12769']]);
+  });
+
   test('a node that gets another weight keeps its place', () => {
     const ring = ringOf(['a', 'b']);
     ring.set('a', 'a', 3);

@@ -9,11 +9,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect } from '../../client/index.ts';
 import { BrokerProcess } from '../support/broker-process.ts';
+import { median, say, spread, thousands } from '../support/figures.ts';
+import type { LatencyResult } from '../support/latencies.ts';
 import { machineFacts } from '../support/machine.ts';
-import type { LatencyResult, ThroughputResult, WorkerTask } from './worker.ts';
+import { machineLine, writeReport } from '../support/report.ts';
+import type { ThroughputResult, WorkerTask } from './worker.ts';
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
-const RESULTS = path.resolve(fileURLToPath(new URL('../../../bench/results/', import.meta.url)));
 const FLUSHES = ['none', 'always'] as const;
 const TOPIC = 'bench';
 
@@ -73,7 +75,7 @@ export async function runLogBenchmark(options: LogBenchmarkOptions): Promise<voi
   }
   for (const flush of FLUSHES) latencies.push(...(await latencyRound(options, flush)));
   if (options.largeLogBytes > 0) await largeLogRound(options, throughput);
-  writeReport(options, [...throughput.values()], latencies);
+  report(options, [...throughput.values()], latencies);
 }
 
 /** Produce alone, consume alone, both at once. */
@@ -243,13 +245,13 @@ function work<T = ThroughputResult>(task: WorkerTask): Promise<T> {
   });
 }
 
-function writeReport(options: LogBenchmarkOptions, rows: readonly Row[], latencies: readonly LatencyRow[]): void {
+function report(options: LogBenchmarkOptions, rows: readonly Row[], latencies: readonly LatencyRow[]): void {
   const facts = machineFacts(options.folder);
   const day = new Date().toISOString().slice(0, 10);
   const lines = [
     `# Log benchmark, ${day}`,
     '',
-    `${facts.cpu}, ${facts.cores} cores, ${facts.memoryGiB} GiB, ${facts.kernel}, ${facts.fileSystem}, Node ${facts.node}, commit ${facts.commit}.`,
+    machineLine(facts),
     '',
     `One broker process, one producer and one consumer process on the same cores, native SDK, uncompressed. Medians over ${options.rounds} rounds, lowest and highest in brackets.`,
     '',
@@ -271,31 +273,6 @@ function writeReport(options: LogBenchmarkOptions, rows: readonly Row[], latenci
     ),
     '',
   ];
-  fs.mkdirSync(RESULTS, { recursive: true });
-  const file = path.join(RESULTS, `${day}-log.md`);
-  fs.writeFileSync(file, lines.join('\n'));
-  fs.appendFileSync(
-    path.join(RESULTS, 'history.ndjson'),
-    `${JSON.stringify({ bench: 'log', day, facts, options: { ...options, folder: undefined }, rows, latencies })}\n`,
-  );
-  process.stdout.write(`${lines.join('\n')}\nwritten to ${path.relative(process.cwd(), file)}\n`);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-function spread(values: readonly number[]): string {
-  if (values.length === 1) return thousands(values[0]!);
-  return `${thousands(median(values))} (${thousands(Math.min(...values))} – ${thousands(Math.max(...values))})`;
-}
-
-function thousands(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
-}
-
-function say(text: string): void {
-  process.stderr.write(`${text}\n`);
+  const data = { options: { ...options, folder: undefined }, rows, latencies };
+  writeReport({ bench: 'log', day, facts, lines, data });
 }

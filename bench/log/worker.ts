@@ -2,8 +2,8 @@
  * One client process of the log benchmark: takes its task as JSON in argv, prints its result as JSON. Producers and
  * consumers are processes of their own, as in life, and so that the broker's share of the machine can be told.
  */
-import { build, type Histogram } from 'hdr-histogram-js';
 import { connect } from '../../client/index.ts';
+import { type LatencyResult, newHistogram, record, summary } from '../support/latencies.ts';
 
 export type WorkerTask =
   | {
@@ -37,14 +37,6 @@ export interface ThroughputResult {
   readonly records: number;
   readonly bytes: number;
   readonly seconds: number;
-}
-
-export interface LatencyResult {
-  readonly count: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly p999Ms: number;
-  readonly maxMs: number;
 }
 
 const CHUNK_RECORDS = 5000;
@@ -161,23 +153,4 @@ async function receiveAtRate(work: Extract<WorkerTask, { role: 'receive-at-rate'
   }
   await consumer.close();
   return summary(histogram);
-}
-
-function newHistogram(): Histogram {
-  return build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
-}
-
-/** In microseconds. */
-function record(histogram: Histogram, latencyMs: number): void {
-  histogram.recordValue(Math.max(1, Math.round(latencyMs * 1000)));
-}
-
-function summary(histogram: Histogram): LatencyResult {
-  return {
-    count: histogram.totalCount,
-    p50Ms: histogram.getValueAtPercentile(50) / 1000,
-    p99Ms: histogram.getValueAtPercentile(99) / 1000,
-    p999Ms: histogram.getValueAtPercentile(99.9) / 1000,
-    maxMs: histogram.maxValue / 1000,
-  };
 }

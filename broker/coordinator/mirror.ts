@@ -60,20 +60,18 @@ export class CoordinatorMirror {
   }
 
   /**
-   * Makes a transaction; when it resolves with true, its changes are durable and were applied. With false a condition
-   * did not hold, and the keys of all conditions were brought up to date: decide again.
+   * Makes a transaction; when it resolves with a revision, its changes are durable and were applied. With undefined a
+   * condition did not hold, and the keys of all conditions were brought up to date: decide again.
    */
-  async transaction(transaction: CoordinatorTransaction): Promise<boolean> {
+  async transaction(transaction: CoordinatorTransaction): Promise<number | undefined> {
+    if (this.#closed) throw new BurrowError('SHUTTING_DOWN');
     const { committed, revision } = await this.#coordinator.transaction(transaction);
     if (committed) {
       await this.#reached(revision);
-      return true;
+      return revision;
     }
-    for (const { key } of transaction.if ?? []) {
-      const { entry } = await this.#coordinator.get(key);
-      this.#apply(entry === undefined ? [] : [entry], entry === undefined ? [key] : []);
-    }
-    return false;
+    for (const { key } of transaction.if ?? []) await this.#refresh(key);
+    return undefined;
   }
 
   /** Nothing is applied afterwards. The coordinator stays open. */
@@ -81,6 +79,17 @@ export class CoordinatorMirror {
     this.#closed = true;
     this.#watch?.cancel();
     this.#rejectWaiters(new BurrowError('SHUTTING_DOWN'));
+  }
+
+  async #refresh(key: string): Promise<void> {
+    const { entry } = await this.#coordinator.get(key);
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      this.#apply(entry === undefined ? [] : [entry], entry === undefined ? [key] : []);
+    } catch (error) {
+      this.#fail(toBurrowError(error));
+      throw error;
+    }
   }
 
   #follow(revision: number): void {

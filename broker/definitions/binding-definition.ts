@@ -63,7 +63,9 @@ export function bindingHash(binding: BindingDefinition): string {
   const bytes = Buffer.from(bindingIdentity(binding));
   const words = new Uint32Array(4);
   hashKey(bytes, 0, bytes.length, 0, words);
-  return Array.from(words, (word) => word.toString(16).padStart(8, '0')).join('');
+  let hex = '';
+  for (const word of words) hex += word.toString(16).padStart(8, '0');
+  return hex;
 }
 
 /**

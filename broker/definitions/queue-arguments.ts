@@ -6,7 +6,7 @@
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { FieldTable, FieldValue } from '../../src/messages/field-value.ts';
-import { checkAmqpName, checkRoutingKey } from '../../src/names.ts';
+import { checkAmqpName, checkRoutingKey, checkTopicName } from '../../src/names.ts';
 import { resourceText } from './equivalence.ts';
 import type { QueueSettings } from './queue-settings.ts';
 
@@ -62,7 +62,7 @@ const ROWS: readonly QueueArgument[] = [
   row('dead-letter-exchange', 'deadLetterExchange', 'queue', argumentWins, exchangeName),
   row('dead-letter-routing-key', 'deadLetterRoutingKey', 'queue', argumentWins, deadLetterRoutingKey),
   row('dead-letter-strategy', 'deadLetterStrategy', 'queue', argumentWins, oneOf(DEAD_LETTER_STRATEGIES)),
-  row('max-priority', 'maxPriority', 'queue', undefined, integer(0, PRIORITY_MAX)),
+  row('max-priority', 'maxPriority', 'queue', undefined, integer(1, PRIORITY_MAX)),
   row('single-active-consumer', 'singleActiveConsumer', 'both', undefined, truth),
   row('delivery-limit', 'deliveryLimit', 'queue', deliveryLimit, integer(-1, COUNT_MAX)),
   row('consumer-timeout', 'consumerTimeoutMs', 'queue', smaller, integer(0, EXPIRY_MS_MAX)),
@@ -79,6 +79,7 @@ const ROWS: readonly QueueArgument[] = [
   row('cache-persistence', undefined, 'queue', undefined, oneOf(['memory', 'disk'])),
   // Ours.
   row('group-key-header', 'groupKeyHeader', 'queue', undefined, headerName),
+  row('topic', 'topic', 'stream', undefined, topicName),
   // What only RabbitMQ's own storage gives a meaning.
   row('queue-mode', undefined, 'queue', argumentWins, oneOf(['default', 'lazy'])),
   row('queue-version', undefined, 'queue', argumentWins, integer(1, 2)),
@@ -198,6 +199,10 @@ function deadLetterRoutingKey(value: FieldValue): Parsed {
   return text(value, checkRoutingKey);
 }
 
+function topicName(value: FieldValue): Parsed {
+  return text(value, checkTopicName);
+}
+
 function headerName(value: FieldValue): Parsed {
   return value === '' ? { problem: 'it is empty' } : text(value, (name) => checkAmqpName(name, 'header'));
 }
@@ -213,10 +218,16 @@ function text(value: FieldValue, check: (text: string) => void): Parsed {
   }
 }
 
-function age(value: FieldValue): Parsed {
-  const match = typeof value === 'string' ? /^([0-9]{1,15})([YMDhms])$/.exec(value) : null;
+/** Milliseconds of a time such as 7D, with RabbitMQ's units Y M D h m s; undefined if it is none. */
+export function parseAge(text: string): number | undefined {
+  const match = /^([0-9]{1,15})([YMDhms])$/.exec(text);
   const ms = match === null ? 0 : Number(match[1]) * (AGE_UNITS_MS.get(match[2]!) ?? 0);
-  return Number.isSafeInteger(ms) && ms > 0
+  return Number.isSafeInteger(ms) && ms > 0 ? ms : undefined;
+}
+
+function age(value: FieldValue): Parsed {
+  const ms = typeof value === 'string' ? parseAge(value) : undefined;
+  return ms !== undefined
     ? { value: ms }
     : { problem: `expected a time such as 7D (units Y M D h m s), got ${shown(value)}` };
 }

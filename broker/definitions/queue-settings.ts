@@ -28,9 +28,12 @@ export interface QueueSettings {
   readonly deadLetterExchange: string | undefined;
   /** Undefined: the message's own. */
   readonly deadLetterRoutingKey: string | undefined;
-  /** Default `at-least-once`, which costs nothing more here: both queues are logs of one broker. RabbitMQ: at-most-once. */
+  /**
+   * Whether a dead letter that finds no place (nothing bound, a full queue) stays in the queue. Either way the queue keeps a dead
+   * letter until it is stored where it goes. Default `at-most-once`, as in RabbitMQ: it is dropped.
+   */
   readonly deadLetterStrategy: (typeof DEAD_LETTER_STRATEGIES)[number];
-  /** Priorities are 0 to this. Undefined or 0: the queue has none. */
+  /** Priorities are 0 to this. Undefined: the queue has none. */
   readonly maxPriority: number | undefined;
   readonly singleActiveConsumer: boolean;
   /** Failed deliveries of a message after which it is dead. Default 20 for quorum queues, as in RabbitMQ. */
@@ -47,13 +50,15 @@ export interface QueueSettings {
   readonly maxAgeMs: number | undefined;
   /** Of a stream. */
   readonly streamMaxSegmentSizeBytes: number | undefined;
+  /** Of a stream: the topic that it is a view of. Undefined: the one with the name of the queue. */
+  readonly topic: string | undefined;
   /** Whether a message with an id that came before, within the window, is taken for a repetition and dropped. */
   readonly messageDeduplication: boolean;
   /** The header with that id. Default `x-deduplication-header`. */
   readonly deduplicationHeader: string;
-  /** Undefined: bounded by the count alone. */
-  readonly deduplicationWindowMs: number | undefined;
-  /** Ids that are remembered. Default 10,000. */
+  /** How long an id is remembered. Default 5 minutes. */
+  readonly deduplicationWindowMs: number;
+  /** Of how many of the last messages the ids are remembered. Default 100,000. */
   readonly deduplicationWindowCount: number;
   /** The header whose value names a message's group; messages of one group are delivered in order, one at a time. */
   readonly groupKeyHeader: string | undefined;
@@ -68,7 +73,7 @@ const DEFAULTS: QueueSettings = {
   overflow: 'drop-head',
   deadLetterExchange: undefined,
   deadLetterRoutingKey: undefined,
-  deadLetterStrategy: 'at-least-once',
+  deadLetterStrategy: 'at-most-once',
   maxPriority: undefined,
   singleActiveConsumer: false,
   deliveryLimit: undefined,
@@ -78,10 +83,11 @@ const DEFAULTS: QueueSettings = {
   delayedRetryMaxMs: undefined,
   maxAgeMs: undefined,
   streamMaxSegmentSizeBytes: undefined,
+  topic: undefined,
   messageDeduplication: false,
   deduplicationHeader: 'x-deduplication-header',
-  deduplicationWindowMs: undefined,
-  deduplicationWindowCount: 10_000,
+  deduplicationWindowMs: 300_000,
+  deduplicationWindowCount: 100_000,
   groupKeyHeader: undefined,
 };
 

@@ -4,11 +4,12 @@
  * A deleted topic leaves a tombstone, `deleted-topics/<id>`, in the same transaction. Only a tombstone allows a broker
  * to remove a partition's files: that a definition is missing proves nothing (it may just not be known yet).
  */
-import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { checkTopicName } from '../../src/names.ts';
-import type { Coordinator, CoordinatorEntry, CoordinatorEvent, CoordinatorWatch } from '../coordinator/coordinator.ts';
+import type { Coordinator, CoordinatorEntry } from '../coordinator/coordinator.ts';
+import { CoordinatorMirror } from '../coordinator/mirror.ts';
 import type { Clock } from '../ports/clock.ts';
-import { type Logger, silentLogger } from '../ports/logger.ts';
+import type { Logger } from '../ports/logger.ts';
 import type { Random } from '../ports/random.ts';
 import { changeTopicConfigs, checkTopicConfigs } from './topic-configs.ts';
 import {
@@ -52,33 +53,28 @@ export interface TopicStoreOptions {
   readonly partitionsMax?: number;
 }
 
-interface Waiter {
-  readonly revision: number;
-  readonly resolve: () => void;
-  readonly reject: (error: BurrowError) => void;
-}
-
 export class TopicStore {
   readonly #options: TopicStoreOptions;
   readonly #coordinator: Coordinator;
-  readonly #logger: Logger;
   readonly #partitionsMax: number;
   readonly #topics = new Map<string, TopicDefinition>();
   readonly #namesById = new Map<string, string>();
-  /** Changes made here that the watch has not told of yet. */
-  readonly #waiters = new Set<Waiter>();
-  /** Up to which the copy is complete. */
-  #revision = 0;
-  #watch: CoordinatorWatch | undefined;
-  #failure: BurrowError | undefined;
-  #closed: boolean = false;
+  #mirror!: CoordinatorMirror;
+  /** Before, what is there is not news. */
+  #opened: boolean = false;
 
   /** Reads all topics and follows changes from there. */
   static async open(options: TopicStoreOptions): Promise<TopicStore> {
     const store = new TopicStore(options);
-    const { entries, revision } = await store.#coordinator.list(TOPICS);
-    for (const entry of entries) store.#put(decodeEntry(entry));
-    store.#follow(revision);
+    const { coordinator, logger, onFailure } = options;
+    store.#mirror = await CoordinatorMirror.open({
+      coordinator,
+      prefix: TOPICS,
+      apply: (set, removed) => store.#apply(set, removed),
+      onFailure,
+      ...(logger === undefined ? {} : { logger }),
+    });
+    store.#opened = true;
     return store;
   }
 
@@ -86,7 +82,6 @@ export class TopicStore {
   constructor(options: TopicStoreOptions) {
     this.#options = options;
     this.#coordinator = options.coordinator;
-    this.#logger = options.logger ?? silentLogger;
     this.#partitionsMax = options.partitionsMax ?? PARTITIONS_MAX;
   }
 
@@ -125,12 +120,11 @@ export class TopicStore {
     const topicId = newTopicId(this.#options.random);
     const topic = { name, topicId, createdAtMs: this.#options.clock.now(), partitions, configs };
     if (options.validateOnly === true) return { ...topic, revision: 0 };
-    const { committed, revision } = await this.#coordinator.transaction({
+    const revision = await this.#mirror.transaction({
       if: [{ key, revision: 0 }],
       set: [{ key, value: encodeTopic(topic) }],
     });
-    if (!committed) throw alreadyExists(name);
-    await this.#reached(revision);
+    if (revision === undefined) throw alreadyExists(name);
     return { ...topic, revision };
   }
 
@@ -212,9 +206,7 @@ export class TopicStore {
 
   /** No event is told afterwards. The coordinator stays open. */
   close(): void {
-    this.#closed = true;
-    this.#watch?.cancel();
-    this.#rejectWaiters(new BurrowError('SHUTTING_DOWN'));
+    this.#mirror.close();
   }
 
   /** Compare-and-set of one topic, again and again if others change it at the same time. */
@@ -237,13 +229,11 @@ export class TopicStore {
       const decision = decide(current);
       const next = 'topic' in decision ? decision.topic : current;
       if (validateOnly) return next;
-      const { committed, revision } = await this.#coordinator.transaction({
+      const revision = await this.#mirror.transaction({
         if: [{ key, revision: entry.modRevision }],
         ...('topic' in decision ? { set: [{ key, value: encodeTopic(next) }] } : decision),
       });
-      if (!committed) continue;
-      await this.#reached(revision);
-      return { ...next, revision };
+      if (revision !== undefined) return { ...next, revision };
     }
     throw new BurrowError('CONFLICT', `Topic ${name} was changed by others ${ATTEMPTS_MAX} times in a row. Retry.`);
   }
@@ -258,44 +248,11 @@ export class TopicStore {
     checkAssignments(name, partitions);
   }
 
-  #follow(revision: number): void {
-    this.#revision = revision;
-    this.#watch = this.#coordinator.watch(TOPICS, revision + 1, (event) => {
-      try {
-        this.#onCoordinatorEvent(event);
-      } catch (error) {
-        this.#fail(toBurrowError(error));
-      }
-    });
-  }
-
-  #onCoordinatorEvent(event: CoordinatorEvent): void {
-    if (this.#closed || this.#failure !== undefined) return;
-    if (event.kind === 'failed') {
-      this.#fail(event.error);
-    } else if (event.kind === 'compacted') {
-      this.#reload().catch((error: unknown) => this.#fail(toBurrowError(error)));
-    } else {
-      // Decoded before anything is told, so that a bad entry leaves nothing half done.
-      const topics = event.set.map(decodeEntry);
-      for (const key of event.removed) this.#remove(key.slice(TOPICS.length));
-      for (const topic of topics) this.#replace(topic);
-      this.#advance(event.revision);
-    }
-  }
-
-  /** The watch fell behind: the difference between the copy and the coordinator is what was missed. */
-  async #reload(): Promise<void> {
-    const { entries, revision } = await this.#coordinator.list(TOPICS);
-    if (this.#closed) return;
-    const topics = entries.map(decodeEntry);
-    const present = new Set(topics.map(({ name }) => name));
-    for (const name of [...this.#topics.keys()]) if (!present.has(name)) this.#remove(name);
-    for (const topic of topics) {
-      if (this.#topics.get(topic.name)?.revision !== topic.revision) this.#replace(topic);
-    }
-    this.#advance(revision);
-    this.#follow(revision);
+  #apply(set: readonly CoordinatorEntry[], removed: readonly string[]): void {
+    // Decoded before anything is told, so that a bad entry leaves nothing half done.
+    const topics = set.map(decodeEntry);
+    for (const key of removed) this.#remove(key.slice(TOPICS.length));
+    for (const topic of topics) this.#replace(topic);
   }
 
   #replace(topic: TopicDefinition): void {
@@ -304,7 +261,7 @@ export class TopicStore {
     const same = previous?.topicId.equals(topic.topicId) === true;
     if (previous !== undefined && !same) this.#remove(topic.name);
     this.#put(topic);
-    this.#options.onEvent({ kind: 'set', topic, previous: same ? previous : undefined });
+    this.#tell({ kind: 'set', topic, previous: same ? previous : undefined });
   }
 
   #put(topic: TopicDefinition): void {
@@ -317,38 +274,11 @@ export class TopicStore {
     if (topic === undefined) return;
     this.#topics.delete(name);
     this.#namesById.delete(topic.topicId.toString('hex'));
-    this.#options.onEvent({ kind: 'removed', topic });
+    this.#tell({ kind: 'removed', topic });
   }
 
-  /** Resolves when the events up to `revision` were told. */
-  #reached(revision: number): Promise<void> {
-    if (this.#revision >= revision) return Promise.resolve();
-    if (this.#closed) return Promise.reject(new BurrowError('SHUTTING_DOWN'));
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    return new Promise((resolve, reject) => this.#waiters.add({ revision, resolve, reject }));
-  }
-
-  #advance(revision: number): void {
-    this.#revision = revision;
-    for (const waiter of this.#waiters) {
-      if (waiter.revision > revision) continue;
-      this.#waiters.delete(waiter);
-      waiter.resolve();
-    }
-  }
-
-  #fail(error: BurrowError): void {
-    if (this.#closed || this.#failure !== undefined) return;
-    this.#failure = error;
-    this.#watch?.cancel();
-    this.#logger.error({ err: error }, 'topics are no longer kept up to date');
-    this.#rejectWaiters(error);
-    this.#options.onFailure(error);
-  }
-
-  #rejectWaiters(error: BurrowError): void {
-    for (const { reject } of this.#waiters) reject(error);
-    this.#waiters.clear();
+  #tell(event: TopicEvent): void {
+    if (this.#opened) this.#options.onEvent(event);
   }
 }
 

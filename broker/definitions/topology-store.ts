@@ -55,7 +55,12 @@ export type StoredDefinition =
       readonly incarnation: number;
       readonly queue: QueueDefinition;
     }
-  | { readonly kind: 'binding'; readonly virtualHostId: number; readonly binding: StoredBinding }
+  | {
+      readonly kind: 'binding';
+      readonly virtualHostId: number;
+      readonly hash: string;
+      readonly binding: StoredBinding;
+    }
   | { readonly kind: 'policy'; readonly virtualHostId: number; readonly policy: PolicyDefinition };
 
 export type RemovedDefinition =
@@ -112,7 +117,7 @@ export class TopologyStore {
   createVirtualHost(name: string): Promise<boolean> {
     const key = virtualHostKey(name);
     const value = encodeStored({ createdAtMs: this.#options.clock.now() }, new Map());
-    return this.#mirror.transaction({ if: [{ key, revision: 0 }], set: [{ key, value }] });
+    return this.#commit({ if: [{ key, revision: 0 }], set: [{ key, value }] });
   }
 
   deleteVirtualHost(name: string): Promise<boolean> {
@@ -137,7 +142,7 @@ export class TopologyStore {
 
   setPolicy(virtualHost: VirtualHostRef, policy: PolicyDefinition): Promise<boolean> {
     const key = definitionKey(POLICY, virtualHost.id, policy.name);
-    return this.#mirror.transaction({ if: [isThere(virtualHost)], set: [{ key, value: encodePolicy(policy) }] });
+    return this.#commit({ if: [isThere(virtualHost)], set: [{ key, value: encodePolicy(policy) }] });
   }
 
   deletePolicy({ id }: VirtualHostRef, name: string): Promise<boolean> {
@@ -155,7 +160,7 @@ export class TopologyStore {
       ends.push(definitionKey(EXCHANGE, id, binding.destination));
     }
     const key = definitionKey(BINDING, id, bindingHash(binding));
-    return this.#mirror.transaction({
+    return this.#commit({
       if: [
         isThere(virtualHost),
         ...[...new Set(ends), key].map((each) => ({ key: each, revision: this.#mirror.revisionOf(each) })),
@@ -213,9 +218,9 @@ export class TopologyStore {
   async #sweep(): Promise<void> {
     while (this.#leftovers.size > 0) {
       const keys = [...this.#leftovers].slice(0, SWEEP_KEYS);
-      const done = await this.#mirror.transaction(this.#removal(keys));
+      const done = await this.#commit(this.#removal(keys));
       // One of them was made anew in the meantime: then each by itself.
-      if (!done) for (const key of keys) await this.#mirror.transaction(this.#removal([key]));
+      if (!done) for (const key of keys) await this.#commit(this.#removal([key]));
       for (const key of keys) this.#leftovers.delete(key);
     }
   }
@@ -226,20 +231,24 @@ export class TopologyStore {
     return { if: present.map((key) => ({ key, revision: this.#mirror.revisionOf(key) })), remove: present };
   }
 
+  async #commit(transaction: CoordinatorTransaction): Promise<boolean> {
+    return (await this.#mirror.transaction(transaction)) !== undefined;
+  }
+
   #create(virtualHost: VirtualHostRef, kind: string, name: string, value: string): Promise<boolean> {
     const key = definitionKey(kind, virtualHost.id, name);
-    return this.#mirror.transaction({ if: [isThere(virtualHost), { key, revision: 0 }], set: [{ key, value }] });
+    return this.#commit({ if: [isThere(virtualHost), { key, revision: 0 }], set: [{ key, value }] });
   }
 
   async #remove(key: string): Promise<boolean> {
     const revision = this.#mirror.revisionOf(key);
-    return revision === 0 || (await this.#mirror.transaction({ if: [{ key, revision }], remove: [key] }));
+    return revision === 0 || (await this.#commit({ if: [{ key, revision }], remove: [key] }));
   }
 
   #apply(set: readonly CoordinatorEntry[], removed: readonly string[]): void {
     // Decoded before anything is told, so that a bad entry leaves nothing half done.
-    const decoded = set.map((entry) => ({ key: entry.key, definition: decodeEntry(entry) }));
-    decoded.sort((a, b) => orderOf(a.key) - orderOf(b.key));
+    const decoded = set.map((entry) => ({ key: entry.key, order: orderOf(entry.key), definition: decodeEntry(entry) }));
+    decoded.sort((a, b) => a.order - b.order);
     for (const key of removed) {
       this.#leftovers.delete(key);
       this.#options.onRemoved(decodeKey(key));
@@ -300,6 +309,6 @@ function decodeEntry({ key, value, createRevision }: CoordinatorEntry): StoredDe
     case 'policy':
       return { kind, virtualHostId, policy: decodePolicy(key, name, value) };
     case 'binding':
-      return { kind, virtualHostId, binding: decodeBinding(key, value) };
+      return { kind, virtualHostId, hash: name, binding: decodeBinding(key, value) };
   }
 }

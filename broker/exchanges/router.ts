@@ -25,7 +25,7 @@ import { TopicTrie } from './topic-trie.ts';
 export interface RouterOptions {
   /** For error texts. */
   readonly virtualHost: string;
-  /** Routes that are remembered, of all exchanges together. Default 65,536. */
+  /** Routes that are remembered, of all exchanges together. 0: none. Default 65,536. */
   readonly rememberedRoutesMax?: number;
 }
 
@@ -34,6 +34,7 @@ const NOWHERE: readonly RouteTarget[] = [];
 
 interface RouterBinding {
   readonly definition: BindingDefinition;
+  readonly identity: string;
   readonly source: Exchange;
   readonly destination: Exchange | Leaf;
   readonly bindingKey: string;
@@ -46,6 +47,8 @@ class Leaf implements Destination, RouteTarget {
   readonly name: string;
   visit = 0;
   readonly incoming = new Set<RouterBinding>();
+  /** The route that leads here only. */
+  readonly alone: readonly RouteTarget[] = [this];
 
   constructor(kind: 'queue' | 'topic', name: string) {
     this.kind = kind;
@@ -119,17 +122,19 @@ export class Router {
     this.#forgetRoutes();
   }
 
-  /** Returns the bindings that went with it: from it and to it. */
+  /** Returns the bindings that went with it, the very objects they were made of: from it and to it. */
   removeExchange(name: string): BindingDefinition[] {
     const exchange = this.#exchanges.get(name);
     if (exchange === undefined) return [];
     this.#exchanges.delete(name);
     this.#forgetRoutes();
-    return [
-      ...this.#unbindAll([...exchange.outgoing.values()]),
-      // A binding to itself is gone by now.
-      ...this.#unbindAll([...exchange.incoming]),
-    ];
+    // Nobody asks its matcher any more, so there is nothing to take out of that.
+    const gone = Array.from(exchange.outgoing.values(), (binding) => {
+      this.#leave(binding);
+      return binding.definition;
+    });
+    // A binding to itself is gone by now.
+    return gone.concat(this.#unbindAll([...exchange.incoming]));
   }
 
   /** Nothing if it is there. */
@@ -158,7 +163,7 @@ export class Router {
     const destination = this.#destination(definition.destinationKind, definition.destination);
     if (destination === undefined) return false;
     const { bindingKey, arguments: table } = definition;
-    const binding = { definition, source, destination, bindingKey, arguments: table };
+    const binding = { definition, identity, source, destination, bindingKey, arguments: table };
     source.outgoing.set(identity, binding);
     destination.incoming.add(binding);
     source.matcher.add(binding);
@@ -166,12 +171,10 @@ export class Router {
     return true;
   }
 
-  /** Returns false if there is no such binding. */
-  unbind(definition: BindingDefinition): boolean {
+  /** Returns the very object that it was made of, or undefined if there is no such binding. */
+  unbind(definition: BindingDefinition): BindingDefinition | undefined {
     const binding = this.#exchanges.get(definition.source)?.outgoing.get(bindingIdentity(definition));
-    if (binding === undefined) return false;
-    this.#unbindAll([binding]);
-    return true;
+    return binding === undefined ? undefined : this.#unbindAll([binding])[0];
   }
 
   // Questions.
@@ -264,6 +267,7 @@ export class Router {
     const { headers, routingKey } = message;
     const onlyKey = headers === undefined || !(headers.has('CC') || headers.has('BCC'));
     if (onlyKey) {
+      if (exchange.name === DEFAULT_EXCHANGE) return this.#queues.get(routingKey)?.alone ?? NOWHERE;
       const remembered = exchange.routes.get(routingKey);
       if (remembered !== undefined) return remembered;
     }
@@ -325,6 +329,7 @@ export class Router {
   }
 
   #remember(exchange: Exchange, routingKey: string, targets: readonly RouteTarget[]): void {
+    if (this.#rememberedRoutesMax === 0) return;
     if (this.#rememberedRoutes >= this.#rememberedRoutesMax) this.#forgetRoutes();
     exchange.routes.set(routingKey, targets);
     this.#remembering.add(exchange);
@@ -353,14 +358,19 @@ export class Router {
 
   #unbindAll(bindings: readonly RouterBinding[]): BindingDefinition[] {
     for (const binding of bindings) {
-      const { source, destination, definition } = binding;
-      source.outgoing.delete(bindingIdentity(definition));
+      const { source, identity } = binding;
+      source.outgoing.delete(identity);
       source.matcher.remove(binding);
-      destination.incoming.delete(binding);
-      if (destination.kind === 'topic' && destination.incoming.size === 0) this.#topics.delete(destination.name);
+      this.#leave(binding);
     }
     if (bindings.length > 0) this.#forgetRoutes();
     return bindings.map(({ definition }) => definition);
+  }
+
+  #leave(binding: RouterBinding): void {
+    const { destination } = binding;
+    destination.incoming.delete(binding);
+    if (destination.kind === 'topic' && destination.incoming.size === 0) this.#topics.delete(destination.name);
   }
 
   #matcherOf(definition: ExchangeDefinition): BindingMatcher {

@@ -52,6 +52,8 @@ export interface TopologyLimits {
   readonly bindingsMax?: number;
   /** Of a virtual host. Default 1,000. */
   readonly policiesMax?: number;
+  /** Routes that the router of a virtual host remembers. Default 65,536. */
+  readonly rememberedRoutesMax?: number;
   /** All weights of an x-consistent-hash exchange together: each costs 64 points on its ring. Default 10,000. */
   readonly hashWeightTotalMax?: number;
 }
@@ -61,6 +63,7 @@ const LIMITS: Required<TopologyLimits> = {
   exchangesMax: 100_000,
   bindingsMax: 1_000_000,
   policiesMax: 1000,
+  rememberedRoutesMax: 65_536,
   hashWeightTotalMax: 10_000,
 };
 
@@ -219,7 +222,7 @@ export class Topology {
       const sourceIncarnation = host.exchangeIncarnation(binding.source);
       const destinationIncarnation = this.#destinationIncarnation(host, binding);
       if (sourceIncarnation === undefined || destinationIncarnation === undefined) {
-        host.addBinding(binding, false);
+        host.addBinding(binding, undefined);
         return true;
       }
       const pending = this.#pendingBindings(host);
@@ -238,14 +241,19 @@ export class Topology {
     const host = this.#virtualHost(virtualHost);
     checkNotDefault(binding.source);
     if (binding.destinationKind === 'exchange') checkNotDefault(binding.destination);
-    const hash = bindingHash(binding);
     if (!host.router.hasBinding(binding)) return;
+    const hash = bindingHash(binding);
     await this.#untilDone(async () => {
       if (host.isStoredBinding(hash)) return this.#store.removeBinding(host, hash);
       host.dropBinding(binding);
       return true;
     });
     await this.#deleteUnused(host, [binding]);
+  }
+
+  /** A number that nothing else of the cluster has had; undefined if the exchange is not stored, or not there. */
+  exchangeIncarnation(virtualHost: string, name: string): number | undefined {
+    return this.#virtualHost(virtualHost).exchangeIncarnation(name);
   }
 
   /** All but those to the default exchange. @throws BurrowError VHOST_NOT_FOUND */
@@ -376,7 +384,8 @@ export class Topology {
       const known = this.#virtualHosts.get(definition.name);
       if (known?.id === definition.id) return true;
       if (known !== undefined) this.#dropVirtualHost(known);
-      const host = new VirtualHost(definition, (event) => this.#tell(event));
+      const { rememberedRoutesMax } = this.#limits;
+      const host = new VirtualHost(definition, { rememberedRoutesMax }, (event) => this.#tell(event));
       this.#virtualHosts.set(host.name, host);
       this.#byId.set(host.id, host);
       this.#tell({ kind: 'virtual-host-created', virtualHost: host.name });
@@ -407,7 +416,7 @@ export class Topology {
         const { sourceIncarnation, destinationIncarnation, ...binding } = definition.binding;
         if (host.exchangeIncarnation(binding.source) !== sourceIncarnation) return false;
         if (this.#destinationIncarnation(host, binding) !== destinationIncarnation) return false;
-        host.addBinding(binding, true);
+        host.addBinding(binding, definition.hash);
         return true;
       }
     }

@@ -2,7 +2,7 @@
  * A virtual host in memory: its router, queues and policies, and which of them are stored. Changes come from
  * `topology.ts`, when they are durable or need not be; each is told once.
  */
-import { type BindingDefinition, bindingHash } from '../definitions/binding-definition.ts';
+import type { BindingDefinition } from '../definitions/binding-definition.ts';
 import {
   DEFAULT_EXCHANGE,
   type ExchangeDefinition,
@@ -42,17 +42,22 @@ export class VirtualHost {
   readonly #queues = new Map<string, HeldQueue>();
   /** Of stored exchanges; 0 for those that every virtual host has. */
   readonly #exchangeIncarnations = new Map<string, number>();
-  /** Those that are stored. */
+  /** Those that are stored; by identity of the object and back, since a hash is dear. */
   readonly #bindingsByHash = new Map<string, BindingDefinition>();
+  readonly #hashes = new Map<BindingDefinition, string>();
   readonly #tell: (event: TopologyEvent) => void;
   #bindingsCount = 0;
   #exchangesCount = 0;
 
-  constructor(ref: { readonly name: string; readonly id: number }, tell: (event: TopologyEvent) => void) {
+  constructor(
+    ref: { readonly name: string; readonly id: number },
+    limits: { readonly rememberedRoutesMax: number },
+    tell: (event: TopologyEvent) => void,
+  ) {
     this.name = ref.name;
     this.id = ref.id;
     this.#tell = tell;
-    this.router = new Router({ virtualHost: ref.name });
+    this.router = new Router({ virtualHost: ref.name, ...limits });
     for (const exchange of PREDECLARED_EXCHANGES) {
       this.router.addExchange(exchange);
       this.#exchangeIncarnations.set(exchange.name, 0);
@@ -141,16 +146,23 @@ export class VirtualHost {
     return this.#forgetBindings(this.router.removeTopic(name));
   }
 
-  /** Nothing if it is there. */
-  addBinding(binding: BindingDefinition, stored: boolean): void {
-    if (stored) this.#bindingsByHash.set(bindingHash(binding), binding);
+  /**
+   * Nothing if it is there.
+   * @param hash - undefined: it is not stored
+   */
+  addBinding(binding: BindingDefinition, hash: string | undefined): void {
     if (!this.router.bind(binding)) return;
+    if (hash !== undefined) {
+      this.#bindingsByHash.set(hash, binding);
+      this.#hashes.set(binding, hash);
+    }
     this.#bindingsCount++;
     this.#tell({ kind: 'binding-created', virtualHost: this.name, binding });
   }
 
   dropBinding(binding: BindingDefinition): void {
-    if (this.router.unbind(binding)) this.#forgetBindings([binding]);
+    const dropped = this.router.unbind(binding);
+    if (dropped !== undefined) this.#forgetBindings([dropped]);
   }
 
   dropStoredBinding(hash: string): void {
@@ -183,8 +195,12 @@ export class VirtualHost {
   #forgetBindings(bindings: readonly BindingDefinition[]): string[] {
     const hashes: string[] = [];
     for (const binding of bindings) {
-      const hash = bindingHash(binding);
-      if (this.#bindingsByHash.delete(hash)) hashes.push(hash);
+      const hash = this.#hashes.get(binding);
+      if (hash !== undefined) {
+        hashes.push(hash);
+        this.#hashes.delete(binding);
+        this.#bindingsByHash.delete(hash);
+      }
       this.#bindingsCount--;
       this.#tell({ kind: 'binding-deleted', virtualHost: this.name, binding });
     }

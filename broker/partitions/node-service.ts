@@ -142,6 +142,11 @@ export class NodeService implements BrokerService {
     return this.#topics.require(name).status();
   }
 
+  /** The largest batch that a topic takes. @throws BurrowError UNKNOWN_TOPIC_OR_PARTITION */
+  batchBytesMaxOf(topic: string): number {
+    return this.#topics.require(topic).config.batchBytesMax;
+  }
+
   /** Appends before it returns, so that the order of calls is the order of records. */
   produce(request: ProduceRequest): Promise<ProduceOutcome> {
     return this.#produceGate.produce(request);

@@ -26,8 +26,8 @@ export interface BatchLog {
    */
   append(batch: Buffer): Promise<void> | undefined;
   read(offset: number, endOffset: number, bytesMax: number): Buffer[] | Promise<Buffer[]>;
-  /** Nobody needs what is below `offset`; its room may be used again. */
-  trim(offset: number): void;
+  /** Nobody needs what is below `offset`; its room may be used again. Resolves when that is durable. */
+  trim(offset: number): Promise<void>;
   /** Whether {@link BatchLog.trim} would free something. */
   canTrim(offset: number): boolean;
 }
@@ -113,16 +113,18 @@ export class PartitionBatchLog implements BatchLog {
     return !this.#trimming && segments.length > 1 && segments[1]!.baseOffset <= offset;
   }
 
-  trim(offset: number): void {
+  trim(offset: number): Promise<void> {
     this.#trimming = true;
-    this.#partition.log
-      .deleteRecordsBefore(Math.min(offset, this.highWatermark))
-      .catch((error: unknown) => this.#onTrimFailed(error))
-      .finally(() => {
-        this.#trimming = false;
-      });
+    const trimmed = this.#partition.log.deleteRecordsBefore(Math.min(offset, this.highWatermark)).finally(() => {
+      this.#trimming = false;
+    });
+    // Mostly nobody waits for it.
+    trimmed.catch((error: unknown) => this.#onTrimFailed(error));
+    return trimmed;
   }
 }
+
+const TRIMMED = Promise.resolve();
 
 /** The size of a queue in memory is for its owner to bound. */
 export class MemoryBatchLog implements BatchLog {
@@ -193,16 +195,18 @@ export class MemoryBatchLog implements BatchLog {
     return first !== undefined && getNextOffset(first, 0) <= offset;
   }
 
-  trim(offset: number): void {
+  trim(offset: number): Promise<void> {
     while (this.canTrim(offset)) {
       const first = this.#batches[this.#head]!;
       this.#startOffset = getNextOffset(first, 0);
       this.#batches[this.#head++] = undefined as unknown as Buffer;
       this.#count(-first.length);
     }
-    if (this.#head < 256 || this.#head * 2 < this.#batches.length) return;
-    this.#batches = this.#batches.slice(this.#head);
-    this.#head = 0;
+    if (this.#head >= 256 && this.#head * 2 >= this.#batches.length) {
+      this.#batches = this.#batches.slice(this.#head);
+      this.#head = 0;
+    }
+    return TRIMMED;
   }
 
   /** Gives all memory back. */

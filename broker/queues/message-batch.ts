@@ -5,6 +5,7 @@
  *     value    the body
  *     headers  "p": the content properties as AMQP encodes them (property flags and values, AMQP 0-9-1 section 4.2.6.1), if any
  *              "e": the name of the exchange, unless it is the default one
+ *              "d": empty, if the message is a dead letter: then what its properties say about deaths is the broker's own
  *     timestamp  when the message was published here
  *
  * Builder and reader go over the bytes without an object per message.
@@ -16,6 +17,7 @@ import type { RecordCursor } from '../../src/records/record-cursor.ts';
 
 const PROPERTIES_HEADER = 0x70; // "p"
 const EXCHANGE_HEADER = 0x65; // "e"
+const DEAD_LETTER_HEADER = 0x64; // "d"
 const BYTES_INITIAL = 4096;
 const NO_BYTES = Buffer.alloc(0);
 
@@ -27,6 +29,8 @@ export interface PublishedMessage {
   readonly properties: Uint8Array;
   /** The body, in one or more pieces. */
   readonly body: readonly Uint8Array[];
+  /** It has died in a queue of this broker, which its headers tell. Default false. */
+  readonly isDeadLetter?: boolean;
 }
 
 export class MessageBatchBuilder {
@@ -49,6 +53,7 @@ export class MessageBatchBuilder {
   /** Per message. */
   append(timestampMs: number, message: PublishedMessage): void {
     const { exchange, routingKey, properties, body } = message;
+    const isDeadLetter = message.isDeadLetter === true;
     if (this.#count === 0) {
       this.#baseTimestampMs = timestampMs;
       this.#maxTimestampMs = timestampMs;
@@ -58,7 +63,7 @@ export class MessageBatchBuilder {
     const exchangeBytes = exchange === '' ? 0 : utf8Bytes(exchange);
     let bodyBytes = 0;
     for (const piece of body) bodyBytes += piece.length;
-    const headers = (properties.length > 0 ? 1 : 0) + (exchangeBytes > 0 ? 1 : 0);
+    const headers = (properties.length > 0 ? 1 : 0) + (exchangeBytes > 0 ? 1 : 0) + (isDeadLetter ? 1 : 0);
     const recordBytes =
       1 +
       varlongBytes(timestampDelta) +
@@ -69,7 +74,8 @@ export class MessageBatchBuilder {
       bodyBytes +
       1 +
       (properties.length > 0 ? 2 + varintBytes(properties.length) + properties.length : 0) +
-      (exchangeBytes > 0 ? 2 + varintBytes(exchangeBytes) + exchangeBytes : 0);
+      (exchangeBytes > 0 ? 2 + varintBytes(exchangeBytes) + exchangeBytes : 0) +
+      (isDeadLetter ? 3 : 0);
     const end = this.#position + varintBytes(recordBytes) + recordBytes;
     if (end > this.#bytes.length) this.#enlarge(end);
 
@@ -97,7 +103,12 @@ export class MessageBatchBuilder {
       bytes[at++] = 2;
       bytes[at++] = EXCHANGE_HEADER;
       at = writeVarint(bytes, at, exchangeBytes);
-      encodeUtf8Into(exchange, bytes, at);
+      at = encodeUtf8Into(exchange, bytes, at);
+    }
+    if (isDeadLetter) {
+      bytes[at++] = 2;
+      bytes[at++] = DEAD_LETTER_HEADER;
+      bytes[at++] = 0;
     }
     this.#position = end;
     this.#count++;
@@ -151,6 +162,7 @@ export class MessageView {
   exchangePosition = 0;
   /** 0 for the default exchange. */
   exchangeBytes = 0;
+  isDeadLetter = false;
 
   /** Looks at the record at which `cursor` stands. False if it is no message. Per message. */
   set(cursor: RecordCursor, offset: number, timestampMs: number): boolean {
@@ -162,6 +174,7 @@ export class MessageView {
     this.bodyPosition = cursor.valuePosition;
     this.bodyBytes = Math.max(0, cursor.valueBytes);
     this.propertiesBytes = 0;
+    this.isDeadLetter = false;
     this.exchangeBytes = 0;
     let at = cursor.headersPosition;
     for (let header = 0; header < cursor.headersCount; header++) {
@@ -184,7 +197,8 @@ export class MessageView {
       } else if (name === EXCHANGE_HEADER) {
         this.exchangePosition = at;
         this.exchangeBytes = length;
-      } else return false;
+      } else if (name === DEAD_LETTER_HEADER) this.isDeadLetter = true;
+      else return false;
       at += length;
     }
     return true;

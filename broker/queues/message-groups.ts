@@ -1,13 +1,17 @@
 /**
  * Order per key with competing consumers: of the messages with one group key at most one is in process at a time; others wait
- * parked, in order, while other keys flow on. Pure. A key exists while a message of it is in process or parked.
+ * parked, in order, while other keys flow on. Pure. A key exists while a message has it.
  *
- * Invariant: of a key that has parked messages, one is in process, or one has been unparked and will be looked at next.
+ * A message has its key from when it is handed out until it is done with, also while it is back in the queue, and then the
+ * parked one with the lowest offset has it, before it is handed out: or else others would overtake it, those of a higher
+ * priority or those behind one that is delayed.
  */
 interface Group {
   readonly key: string;
-  /** In process; -1 if the key is free. */
-  busyOffset: number;
+  /** The message that has the key. */
+  owner: number;
+  /** The owner is not in process, but ready or delayed. */
+  isWaiting: boolean;
   /** Ascending, from `head` on. */
   parked: number[];
   head: number;
@@ -15,35 +19,42 @@ interface Group {
 
 export class MessageGroups {
   readonly #groups = new Map<string, Group>();
-  readonly #busy = new Map<number, Group>();
+  /** By owner. */
+  readonly #owned = new Map<number, Group>();
 
-  /** Keys that are known. */
+  /** Keys that some message has. */
   get count(): number {
     return this.#groups.size;
   }
 
-  /** True if the message may be handed out, and then its key is busy; else it is parked. Per message. */
+  /** True if the message may be handed out, and then it has its key; else it is parked. Per message. */
   admit(key: string, offset: number): boolean {
-    let group = this.#groups.get(key);
+    const group = this.#groups.get(key);
     if (group === undefined) {
-      group = { key, busyOffset: -1, parked: [], head: 0 };
-      this.#groups.set(key, group);
+      const added = { key, owner: offset, isWaiting: false, parked: [], head: 0 };
+      this.#groups.set(key, added);
+      this.#owned.set(offset, added);
+      return true;
     }
-    if (group.busyOffset !== -1) {
-      park(group, offset);
-      return false;
+    if (group.owner === offset) {
+      group.isWaiting = false;
+      return true;
     }
-    group.busyOffset = offset;
-    this.#busy.set(offset, group);
-    return true;
+    park(group, offset);
+    return false;
   }
 
-  /** A message is no longer in process. Returns the parked one of its key to look at next, or -1. Per message. */
+  /** A message that is in process comes back. */
+  hold(offset: number): void {
+    const group = this.#owned.get(offset);
+    if (group !== undefined) group.isWaiting = true;
+  }
+
+  /** A message is done with. Returns the parked one that has the key now, or -1. Per message. */
   release(offset: number): number {
-    const group = this.#busy.get(offset);
+    const group = this.#owned.get(offset);
     if (group === undefined) return -1;
-    this.#busy.delete(offset);
-    group.busyOffset = -1;
+    this.#owned.delete(offset);
     if (group.head === group.parked.length) {
       this.#groups.delete(group.key);
       return -1;
@@ -53,40 +64,30 @@ export class MessageGroups {
       group.parked = group.parked.slice(group.head);
       group.head = 0;
     }
+    group.owner = next;
+    group.isWaiting = true;
+    this.#owned.set(next, group);
     return next;
   }
 
-  /**
-   * A message left the queue while it was ready: expired, or dropped. If it had been unparked, its key's next one must be
-   * looked at: returned, or -1.
-   */
-  dropped(key: string): number {
-    const group = this.#groups.get(key);
-    if (group === undefined || group.busyOffset !== -1) return -1;
-    if (group.head === group.parked.length) {
-      this.#groups.delete(key);
-      return -1;
-    }
-    return group.parked[group.head++]!;
-  }
-
-  /** Takes all parked messages out. */
-  unparkAll(onOffset: (offset: number) => void): void {
+  /** All messages that are not in process leave the queue; `onParked` gets those that are parked. */
+  clear(onParked: (offset: number) => void): void {
     for (const group of this.#groups.values()) {
-      for (let index = group.head; index < group.parked.length; index++) onOffset(group.parked[index]!);
+      for (let index = group.head; index < group.parked.length; index++) onParked(group.parked[index]!);
       group.parked = [];
       group.head = 0;
-      if (group.busyOffset === -1) this.#groups.delete(group.key);
+      if (!group.isWaiting) continue;
+      this.#owned.delete(group.owner);
+      this.#groups.delete(group.key);
     }
   }
 }
 
-/** Mostly at the end; a message that came back goes before those behind it. */
+/** Mostly at the end; with priorities one from before may come later. */
 function park(group: Group, offset: number): void {
   const { parked } = group;
   let index = parked.length;
   while (index > group.head && parked[index - 1]! > offset) index--;
   if (index === parked.length) parked.push(offset);
-  else if (index === group.head && group.head > 0) parked[--group.head] = offset;
   else parked.splice(index, 0, offset);
 }

@@ -23,13 +23,18 @@ interface Runs {
   readonly lasts: number[];
 }
 
-/** A batch is closed when it is this large, so that one large batch does not delay others for long. */
-const BATCH_BYTES = 512 * 1024;
+export interface MessageLogEvents {
+  /** The last so many messages that were added have no place in the log. */
+  onRefused(count: number): void;
+  /** The first so many messages that are not visible yet never will be in this life of the log; they may be stored. */
+  onFailed(count: number): void;
+}
 
 export class MessageLog {
   readonly #log: BatchLog;
   readonly #clock: Clock;
-  readonly #onRefused: (count: number) => void;
+  readonly #batchBytes: number;
+  readonly #events: MessageLogEvents;
   readonly #builder = new MessageBatchBuilder();
   #runs: Runs = noRuns();
   #nextOffset: number;
@@ -37,11 +42,12 @@ export class MessageLog {
   #scheduled = false;
   #settled: Promise<void> = Promise.resolve();
 
-  /** @param onRefused - the last so many messages that were added have no place in the log */
-  constructor(log: BatchLog, clock: Clock, onRefused: (count: number) => void) {
+  /** @param batchBytes - a batch is closed when it is this large */
+  constructor(log: BatchLog, clock: Clock, batchBytes: number, events: MessageLogEvents) {
     this.#log = log;
     this.#clock = clock;
-    this.#onRefused = onRefused;
+    this.#batchBytes = batchBytes;
+    this.#events = events;
     this.#nextOffset = log.logEndOffset;
   }
 
@@ -50,12 +56,20 @@ export class MessageLog {
     return this.#nextOffset;
   }
 
-  /** Takes a message and returns its offset. `target` is told by the publisher's `number` what became of it. Per message. */
-  add(message: PublishedMessage, target: StoredTarget | undefined, number: number): number {
+  /**
+   * Takes a message and returns its offset. `target` is told by the publisher's `number` what became of it. Per message.
+   * @param timestampMs - of its record; default: now
+   */
+  add(
+    message: PublishedMessage,
+    target: StoredTarget | undefined,
+    number: number,
+    timestampMs: number = this.#clock.now(),
+  ): number {
     const offset = this.#nextOffset++;
-    this.#builder.append(this.#clock.now(), message);
+    this.#builder.append(timestampMs, message);
     if (target !== undefined) this.#note(target, number);
-    if (this.#builder.byteCount >= BATCH_BYTES) this.#flush();
+    if (this.#builder.byteCount >= this.#batchBytes) this.#flush();
     else if (this.#inFlight === 0 && !this.#scheduled) {
       this.#scheduled = true;
       // A microtask later, so that one batch takes all that the current turn publishes.
@@ -100,7 +114,7 @@ export class MessageLog {
       stored = this.#log.append(batch);
     } catch (error) {
       this.#nextOffset = this.#log.logEndOffset;
-      this.#onRefused(count);
+      this.#events.onRefused(count);
       tellNotStored(runs, toBurrowError(error));
       return;
     }
@@ -117,8 +131,9 @@ export class MessageLog {
       },
       (error: unknown) => {
         this.#inFlight--;
+        this.#events.onFailed(count);
         tellNotStored(runs, toBurrowError(error));
-        this.#flush();
+        if (this.#inFlight === 0) this.#flush();
       },
     );
   }

@@ -3,10 +3,10 @@
  * a channel; clients of the native protocol have one per connection. Knows no protocol: what is delivered goes to a sink.
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { FieldTable } from '../../src/messages/field-value.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { MessageView } from './message-batch.ts';
-import type { Queue } from './queue.ts';
-import { QueueConsumer } from './queue-consumer.ts';
+import { type ConsumedQueue, QueueConsumer } from './queue-consumer.ts';
 import { UnsettledDeliveries } from './unsettled-deliveries.ts';
 
 export interface ChannelSink {
@@ -26,6 +26,8 @@ export interface ConsumeOptions {
   readonly priority: number;
   /** Overrides the channel's prefetch for new consumers; 0 for no limit. */
   readonly prefetch?: number;
+  /** Those of basic.consume: streams have some of their own (`stream-offset.ts`). */
+  readonly arguments?: FieldTable;
 }
 
 export class QueueChannel {
@@ -39,8 +41,10 @@ export class QueueChannel {
   #channelPrefetch = 0;
   #closed = false;
   /** Queues whose messages were settled since somebody waited for that to be durable. */
-  readonly #settledOn = new Set<Queue>();
-  #lastSettledOn: Queue | undefined;
+  readonly #settledOn = new Set<ConsumedQueue>();
+  #lastSettledOn: ConsumedQueue | undefined;
+  /** The channel's prefetch was used up when a delivery was settled; consumers wait for credit. */
+  #wasFull = false;
   /** Deliveries to consumers that count against the channel's prefetch. */
   #counted = 0;
 
@@ -81,7 +85,11 @@ export class QueueChannel {
    * Begins to consume. `onStarted` is called before the first delivery.
    * @throws BurrowError CONSUMER_TAG_IN_USE, CONSUMER_EXCLUSIVE, or why the queue is closed
    */
-  consume(queue: Queue, options: ConsumeOptions, onStarted: (consumer: QueueConsumer) => void = ignore): QueueConsumer {
+  consume(
+    queue: ConsumedQueue,
+    options: ConsumeOptions,
+    onStarted: (consumer: QueueConsumer) => void = ignore,
+  ): QueueConsumer {
     const { tag, exclusive } = options;
     if (this.#consumers.has(tag)) {
       throw new BurrowError(
@@ -118,24 +126,22 @@ export class QueueChannel {
 
   /** Asks for one message, which `onMessage` gets; resolves with false if the queue is empty. */
   get(
-    queue: Queue,
+    queue: ConsumedQueue,
     noAck: boolean,
     onMessage: (deliveryTag: number, returns: number, view: MessageView) => void,
   ): Promise<boolean> {
     return queue.get(noAck, (offset, returns, view) => {
-      if (this.#closed) {
-        if (!noAck) queue.untake(offset, view.bodyBytes);
-        return;
-      }
+      if (this.#closed) return false;
       const tag = noAck
         ? this.#unsettled.skip()
         : this.#unsettled.add(queue, undefined, offset, view.bodyBytes, this.#clock.monotonic());
       onMessage(tag, returns, view);
+      return true;
     });
   }
 
   /** Called by consumers. Per message. */
-  deliver(consumer: QueueConsumer, queue: Queue, offset: number, returns: number, view: MessageView): void {
+  deliver(consumer: QueueConsumer, queue: ConsumedQueue, offset: number, returns: number, view: MessageView): void {
     let tag: number;
     if (consumer.noAck) tag = this.#unsettled.skip();
     else {
@@ -209,12 +215,13 @@ export class QueueChannel {
     const queue = unsettled.queue!;
     this.#settleTaken(how);
     queue.afterSettling();
+    this.#afterSettling();
   }
 
   #settleRange(lastTag: number, how: Settlement): void {
     const unsettled = this.#unsettled;
-    let touched: Set<Queue> | undefined;
-    let queue: Queue | undefined;
+    let touched: Set<ConsumedQueue> | undefined;
+    let queue: ConsumedQueue | undefined;
     while (unsettled.count > 0 && unsettled.firstTag <= lastTag) {
       unsettled.take(unsettled.firstTag);
       // Mostly all are of one queue.
@@ -225,8 +232,17 @@ export class QueueChannel {
       queue = unsettled.queue;
       this.#settleTaken(how);
     }
+    // Only now, or newer messages would be handed out before all that come back have come back.
     for (const other of touched ?? []) if (other !== queue) other.afterSettling();
     queue?.afterSettling();
+    this.#afterSettling();
+  }
+
+  /** Where the channel's prefetch was used up, all its consumers have credit again. */
+  #afterSettling(): void {
+    if (!this.#wasFull) return;
+    this.#wasFull = false;
+    this.onWritable();
   }
 
   #settleTaken(how: Settlement): void {
@@ -240,10 +256,9 @@ export class QueueChannel {
     else queue!.giveBack(offset, bytes, how === LOST ? 'lost' : 'requeued');
     if (consumer === undefined) return;
     consumer.unsettled--;
-    const wasFull = this.#channelPrefetch !== 0 && this.#counted >= this.#channelPrefetch;
+    if (this.#channelPrefetch !== 0 && this.#counted >= this.#channelPrefetch) this.#wasFull = true;
     this.#counted--;
-    if (wasFull) this.onWritable();
-    else if (!consumer.isQueued) queue!.onCreditQuietly(consumer);
+    if (!consumer.isQueued) queue!.onCreditQuietly(consumer);
   }
 }
 

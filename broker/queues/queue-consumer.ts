@@ -1,19 +1,44 @@
 /** One subscription of a channel to a queue, as both see it. */
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
+import { type FieldTable, NO_FIELDS } from '../../src/messages/field-value.ts';
 import type { RingConsumer } from './consumer-ring.ts';
 import type { MessageView } from './message-batch.ts';
-import type { Queue } from './queue.ts';
+import type { ReturnCause } from './queue.ts';
 import type { QueueChannel } from './queue-channel.ts';
+
+/** What a channel needs of what is consumed on it: a queue, or a stream. */
+export interface ConsumedQueue {
+  readonly name: string;
+  readonly consumers: Iterable<QueueConsumer>;
+  /** Deliveries begin. @throws BurrowError why not */
+  addConsumer(consumer: QueueConsumer): void;
+  removeConsumer(consumer: QueueConsumer): void;
+  /** A consumer can take messages again. */
+  onCredit(consumer: QueueConsumer): void;
+  /** As {@link ConsumedQueue.onCredit}, where {@link ConsumedQueue.afterSettling} follows. Per message. */
+  onCreditQuietly(consumer: QueueConsumer): void;
+  /** Hands one message to `onMessage`, which returns false if it cannot take it; resolves with false if there is none. */
+  get(noAck: boolean, onMessage: (offset: number, returns: number, view: MessageView) => boolean): Promise<boolean>;
+  /** What becomes of deliveries. Per message; {@link ConsumedQueue.afterSettling} follows. */
+  acknowledge(offset: number): void;
+  giveBack(offset: number, bytes: number, cause: ReturnCause): void;
+  reject(offset: number): void;
+  afterSettling(): void;
+  /** Resolves when everything that was settled before the call is durable. */
+  settlementsSynced(): Promise<void>;
+}
 
 export class QueueConsumer implements RingConsumer {
   readonly channel: QueueChannel;
-  readonly queue: Queue;
+  readonly queue: ConsumedQueue;
   readonly tag: string;
   readonly noAck: boolean;
   readonly exclusive: boolean;
   readonly priority: number;
   /** Most deliveries that may be unsettled; 0 for no limit. Fixed when the consumer begins (as RabbitMQ's per-consumer qos). */
   readonly prefetch: number;
+  /** Of basic.consume. */
+  readonly arguments: FieldTable;
   /** Deliveries that are not settled. Moved by the channel. */
   unsettled = 0;
   isQueued = false;
@@ -21,12 +46,13 @@ export class QueueConsumer implements RingConsumer {
 
   constructor(options: {
     readonly channel: QueueChannel;
-    readonly queue: Queue;
+    readonly queue: ConsumedQueue;
     readonly tag: string;
     readonly noAck: boolean;
     readonly exclusive: boolean;
     readonly priority: number;
     readonly prefetch: number;
+    readonly arguments?: FieldTable;
   }) {
     this.channel = options.channel;
     this.queue = options.queue;
@@ -35,6 +61,7 @@ export class QueueConsumer implements RingConsumer {
     this.exclusive = options.exclusive;
     this.priority = options.priority;
     this.prefetch = options.prefetch;
+    this.arguments = options.arguments ?? NO_FIELDS;
   }
 
   get canTake(): boolean {
@@ -42,7 +69,7 @@ export class QueueConsumer implements RingConsumer {
     return this.noAck || this.prefetch === 0 || this.unsettled < this.prefetch;
   }
 
-  deliver(queue: Queue, offset: number, returns: number, view: MessageView): void {
+  deliver(queue: ConsumedQueue, offset: number, returns: number, view: MessageView): void {
     this.channel.deliver(this, queue, offset, returns, view);
   }
 

@@ -3,25 +3,35 @@
  * in the definitions; others live and die here.
  */
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { NO_FIELDS } from '../../src/messages/field-value.ts';
 import type { RoutableProperties } from '../../src/messages/routable-properties.ts';
 import { resourceText } from '../definitions/equivalence.ts';
 import { checkQueue, checkSameQueue, type QueueDefinition } from '../definitions/queue-definition.ts';
+import type { QueueSettings } from '../definitions/queue-settings.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
 import { checkNotReserved, type Topology } from '../exchanges/topology.ts';
+import type { BrokerService } from '../partitions/broker-service.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { Random } from '../ports/random.ts';
-import type { MessageView, PublishedMessage } from './message-batch.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { Deduplication } from './deduplication.ts';
+import { DelayedMessages } from './delayed-messages.ts';
+import type { PublishedMessage } from './message-batch.ts';
+import { MessageForwarder } from './message-forwarder.ts';
 import type { StoredTarget } from './message-log.ts';
-import { type DeadLetterReason, Queue } from './queue.ts';
+import { Queue } from './queue.ts';
 import type { DeclaredQueue, QueueDeclaration, QueueSession, QueueStatus } from './queue-service.ts';
 import type { QueueLogs, QueueStorage } from './queue-storage.ts';
+import { recordKeyOf, TopicTarget } from './topic-target.ts';
 
 export interface QueueHostOptions {
   readonly name: string;
   readonly topology: Topology;
   readonly storage: QueueStorage;
+  /** For topics that exchanges are bound to. */
+  readonly service: TopicService;
   readonly clock: Clock;
   readonly deadlines: DeadlineQueue;
   readonly random: Random;
@@ -30,17 +40,24 @@ export interface QueueHostOptions {
   readonly readAheadBytes: number;
   /** Of this virtual host. */
   readonly queuesMax: number;
-  readonly deadLetter: (
-    host: QueueHost,
-    queue: Queue,
-    view: MessageView,
-    reason: DeadLetterReason,
-    onDone: (done: boolean) => void,
-  ) => void;
+}
+
+/** What is needed of topics. */
+export interface TopicService extends Pick<BrokerService, 'describeTopic' | 'produce'> {
+  /** The largest batch that a topic takes. */
+  batchBytesMaxOf(topic: string): number;
+}
+
+interface DelayedEntry {
+  /** Undefined: the exchange is not stored. */
+  readonly incarnation: number | undefined;
+  readonly messages: DelayedMessages;
 }
 
 interface QueueEntry {
   readonly definition: QueueDefinition;
+  /** Drops repetitions, if the queue does. */
+  readonly deduplication: Deduplication | undefined;
   /** Undefined for a queue that is not stored. */
   readonly incarnation: number | undefined;
   readonly queue: Queue;
@@ -56,6 +73,12 @@ export class QueueHost {
   readonly name: string;
   readonly #options: QueueHostOptions;
   readonly #queues = new Map<string, QueueEntry>();
+  /** Messages that wait for exchanges of the kind x-delayed-message, by the exchange's name. */
+  readonly #delayed = new Map<string, DelayedEntry>();
+  /** Topics that something was published to by an exchange. */
+  readonly #topics = new Map<string, TopicTarget>();
+  readonly #forwarder: MessageForwarder;
+  readonly #deadLetters: DeadLetters;
   /** The latest declaration or deletion of a name; others of the same name come after it. Never rejects. */
   readonly #work = new Map<string, Promise<void>>();
   #closeReason: BurrowError | undefined;
@@ -63,6 +86,10 @@ export class QueueHost {
   constructor(options: QueueHostOptions) {
     this.name = options.name;
     this.#options = options;
+    const { topology, clock, logger } = options;
+    const router = topology.router(options.name);
+    this.#forwarder = new MessageForwarder((...args) => this.publishTo(...args));
+    this.#deadLetters = new DeadLetters({ router, forwarder: this.#forwarder, clock, logger });
   }
 
   get queueCount(): number {
@@ -77,7 +104,15 @@ export class QueueHost {
   // Queues
 
   async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
-    const name = declaration.name === '' ? this.#newName() : declaration.name;
+    return this.#declare(declaration.name === '' ? this.#newName('amq.gen-') : declaration.name, declaration, session);
+  }
+
+  async declareReplyQueue(session: QueueSession): Promise<DeclaredQueue> {
+    const declaration = { name: '', durable: false, exclusive: true, autoDelete: true, arguments: NO_FIELDS };
+    return this.#declare(this.#newName('amq.rabbitmq.reply-to.'), declaration, session);
+  }
+
+  async #declare(name: string, declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
     const definition: QueueDefinition = { ...declaration, name };
     return this.#inOrder(name, async () => {
       this.#checkOpen();
@@ -180,13 +215,98 @@ export class QueueHost {
 
   /** Hands a message to one of its targets; false if that is full. Per message. */
   publishTo(target: RouteTarget, message: PublishedMessage, stored: StoredTarget, number: number): boolean {
-    const queue = this.#queues.get(target.name)?.queue;
-    if (queue === undefined) {
-      // Deleted in this very turn: as if it had not been found.
+    switch (target.kind) {
+      case 'queue':
+        return this.#publishToQueue(target.name, message, stored, number);
+      case 'delayed': {
+        const delayed = this.#delayed.get(target.name);
+        if (delayed !== undefined) return delayed.messages.publish(message, stored, number);
+        break;
+      }
+      case 'topic':
+        return this.#topicTarget(target.name).publish(message, stored, number);
+    }
+    // Deleted in this very turn: as if it had not been found.
+    stored.onStored(number, number);
+    return true;
+  }
+
+  #publishToQueue(name: string, message: PublishedMessage, stored: StoredTarget, number: number): boolean {
+    const entry = this.#queues.get(name);
+    if (entry === undefined) {
       stored.onStored(number, number);
       return true;
     }
-    return queue.publish(message, stored, number);
+    const { queue, deduplication } = entry;
+    const taken =
+      deduplication === undefined
+        ? queue.publish(message, stored, number)
+        : deduplication.publish(queue, message, stored, number);
+    if (!taken && queue.settings.overflow === 'reject-publish-dlx') this.#deadLetters.buryRefused(queue, message);
+    return taken;
+  }
+
+  #topicTarget(topic: string): TopicTarget {
+    let target = this.#topics.get(topic);
+    if (target === undefined) {
+      const { service, clock, topology } = this.#options;
+      target = new TopicTarget({
+        topic,
+        partitionCount: () => service.describeTopic(topic)?.partitions.length ?? 0,
+        produce: (request) => service.produce(request),
+        batchBytesMax: () => service.batchBytesMaxOf(topic),
+        clock,
+        key: recordKeyOf(topology.router(this.name).bindingsTo('topic', topic)),
+      });
+      this.#topics.set(topic, target);
+    }
+    return target;
+  }
+
+  /** What binds exchanges to a topic has changed, or the topic is gone. */
+  onTopicBindingsChanged(topic: string): void {
+    const target = this.#topics.get(topic);
+    if (target === undefined) return;
+    const bindings = this.#options.topology.router(this.name).bindingsTo('topic', topic);
+    if (bindings.length === 0) this.#topics.delete(topic);
+    else target.key = recordKeyOf(bindings);
+  }
+
+  // Exchanges that delay
+
+  /** After an exchange was declared: if it delays messages, they have a place from here on. */
+  async onExchangeDeclared(name: string): Promise<void> {
+    const { topology } = this.#options;
+    await this.#inOrder(`exchange ${name}`, async () => {
+      const exchange = topology.router(this.name).exchange(name);
+      if (exchange?.kind !== 'x-delayed-message' || this.#delayed.has(name)) return;
+      await this.openDelayed(name, topology.exchangeIncarnation(this.name, name));
+    });
+  }
+
+  async openDelayed(exchange: string, incarnation: number | undefined): Promise<void> {
+    const { topology, storage, clock, deadlines, logger, readAheadBytes } = this.#options;
+    const logs =
+      incarnation === undefined ? storage.inMemory(`exchange ${exchange}`) : await storage.durable(incarnation);
+    const messages = await DelayedMessages.open({
+      exchange,
+      ...logs,
+      router: topology.router(this.name),
+      forwarder: this.#forwarder,
+      clock,
+      deadlines,
+      logger,
+      readAheadBytes,
+    });
+    this.#delayed.set(exchange, { incarnation, messages });
+  }
+
+  onExchangeDeleted(name: string): void {
+    const delayed = this.#delayed.get(name);
+    if (delayed === undefined) return;
+    this.#delayed.delete(name);
+    delayed.messages.close();
+    if (delayed.incarnation !== undefined) void this.#options.storage.remove(delayed.incarnation);
   }
 
   /** Ends all queues; nothing is taken any more. Resolves when everything that was taken has its place. */
@@ -195,6 +315,11 @@ export class QueueHost {
     await Promise.all(this.#work.values());
     const entries = [...this.#queues.values()];
     await Promise.all(entries.map(({ queue }) => queue.settled()));
+    await Promise.all(Array.from(this.#topics.values(), (target) => target.settled()));
+    for (const { messages } of this.#delayed.values()) {
+      await messages.settled();
+      messages.close();
+    }
     for (const entry of entries) {
       if (entry.expiry !== undefined) this.#options.deadlines.remove(entry.expiry);
       entry.queue.close(reason);
@@ -203,7 +328,7 @@ export class QueueHost {
 
   /** After {@link close}: the virtual host is gone for good. */
   async removeLogs(): Promise<void> {
-    for (const { incarnation } of this.#queues.values()) {
+    for (const { incarnation } of [...this.#queues.values(), ...this.#delayed.values()]) {
       if (incarnation !== undefined) await this.#options.storage.remove(incarnation);
     }
   }
@@ -220,23 +345,30 @@ export class QueueHost {
     owner: QueueSession | undefined,
   ): Promise<QueueEntry> {
     const { name } = definition;
-    const { storage, clock, deadlines, logger, readAheadBytes, topology, deadLetter } = this.#options;
+    const { storage, clock, deadlines, logger, readAheadBytes, topology } = this.#options;
     const logs =
       incarnation === undefined
         ? storage.inMemory(`queue ${JSON.stringify(name)}`)
         : await storage.durable(incarnation);
+    const settings = topology.queueSettings(this.name, name, definition.arguments);
+    const deduplication = newDeduplication(settings, clock);
+    await deduplication?.load(logs.messages, readAheadBytes);
     const queue = await Queue.open({
       name,
-      settings: topology.queueSettings(this.name, name, definition.arguments),
-      ...logs,
+      settings,
+      messages:
+        deduplication === undefined || incarnation === undefined
+          ? logs.messages
+          : deduplication.retaining(logs.messages),
+      settlements: logs.settlements,
       clock,
       deadlines,
       logger,
       readAheadBytes,
-      deadLetter: (from, view, reason, onDone) => deadLetter(this, from, view, reason, onDone),
+      deadLetter: (from, view, reason, onDone) => this.#deadLetters.bury(from, view, reason, onDone),
       onUnused: (unused) => this.#onUnused(unused),
     });
-    const entry: QueueEntry = { definition, incarnation, queue, logs, owner, expiry: undefined };
+    const entry: QueueEntry = { definition, deduplication, incarnation, queue, logs, owner, expiry: undefined };
     this.#queues.set(name, entry);
     this.#touch(entry);
     return entry;
@@ -261,7 +393,7 @@ export class QueueHost {
     if (entry.expiry !== undefined) deadlines.remove(entry.expiry);
     queue.close(notFound(definition.name, this.name));
     if (incarnation !== undefined) await storage.remove(incarnation);
-    else logs.messages.trim(Number.POSITIVE_INFINITY);
+    else void logs.messages.trim(Number.POSITIVE_INFINITY);
   }
 
   #onUnused(queue: Queue): void {
@@ -304,8 +436,8 @@ export class QueueHost {
     if (this.#closeReason !== undefined) throw this.#closeReason;
   }
 
-  #newName(): string {
-    return `amq.gen-${this.#options.random.bytes(NAME_BYTES).toString('base64url')}`;
+  #newName(prefix: string): string {
+    return `${prefix}${this.#options.random.bytes(NAME_BYTES).toString('base64url')}`;
   }
 
   #inOrder<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -321,6 +453,12 @@ export class QueueHost {
     this.#work.set(name, done);
     return result;
   }
+}
+
+function newDeduplication(settings: QueueSettings, clock: Clock): Deduplication | undefined {
+  if (!settings.messageDeduplication) return undefined;
+  const { deduplicationWindowMs: windowMs, deduplicationWindowCount: count, deduplicationHeader: header } = settings;
+  return new Deduplication({ windowMs, count, header, clock });
 }
 
 function declared({ definition, queue }: QueueEntry): DeclaredQueue {

@@ -129,6 +129,8 @@ export interface QueueSession {
 
   /** @throws BurrowError DECLARED_DIFFERENTLY, RESOURCE_LOCKED, ACCESS_REFUSED, INVALID_ARGUMENT, INVALID_NAME */
   declareQueue(queue: QueueDeclaration): Promise<DeclaredQueue>;
+  /** A queue for replies to this session, in memory and gone with it; its name is not to be guessed (RabbitMQ's direct reply-to). */
+  declareReplyQueue(): Promise<string>;
   /** @throws BurrowError QUEUE_NOT_FOUND, RESOURCE_LOCKED */
   checkQueue(name: string): DeclaredQueue;
   /** Returns how many messages went with it; 0 if it is not there, as RabbitMQ. @throws BurrowError IN_USE, NOT_EMPTY, RESOURCE_LOCKED */

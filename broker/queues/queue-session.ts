@@ -60,7 +60,9 @@ export class HostSession implements QueueSession {
 
   async declareExchange(exchange: ExchangeDeclaration): Promise<void> {
     this.#checkOpen();
-    await this.#options.topology.declareExchange(this.virtualHost, exchange);
+    const { topology, host } = this.#options;
+    await topology.declareExchange(this.virtualHost, exchange);
+    await host.onExchangeDeclared(exchange.name);
   }
 
   checkExchange(name: string): void {
@@ -84,6 +86,11 @@ export class HostSession implements QueueSession {
   async declareQueue(queue: QueueDeclaration): Promise<DeclaredQueue> {
     this.#checkOpen();
     return this.#options.host.declare(queue, this);
+  }
+
+  async declareReplyQueue(): Promise<string> {
+    this.#checkOpen();
+    return (await this.#options.host.declareReplyQueue(this)).name;
   }
 
   checkQueue(name: string): DeclaredQueue {

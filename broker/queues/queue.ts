@@ -20,6 +20,7 @@ import { MessageLog, type StoredTarget } from './message-log.ts';
 import { MessageReader } from './message-reader.ts';
 import { MessageScan } from './message-scan.ts';
 import type { QueueConsumer } from './queue-consumer.ts';
+import { QUEUE_LIMITS_DEFAULTS, type QueueLimits } from './queue-limits.ts';
 import { QueueState } from './queue-state.ts';
 import { loadSettlements, SettlementLog } from './settlement-log.ts';
 
@@ -42,6 +43,8 @@ export interface QueueOptions {
   readonly deadlines: DeadlineQueue;
   readonly logger: Logger;
   readonly readAheadBytes: number;
+  /** Default: {@link QUEUE_LIMITS_DEFAULTS}. */
+  readonly limits?: QueueLimits;
   /**
    * Sends a dead letter on its way: `view` is good during the call only. `onDone` tells whether the message is taken care of; if it is
    * not, it is tried again later.
@@ -56,18 +59,13 @@ export interface QueueOptions {
   readonly onUnused: (queue: Queue) => void;
 }
 
-/** Messages handed out in one go; then others have their turn. */
-const DISPATCH_MAX = 2_048;
-/** Dead letters of a queue that are on their way at a time. */
-const DEAD_LETTERS_IN_FLIGHT_MAX = 1_024;
-/** How long a message stays away whose dead letter found no place. */
-const DEAD_LETTER_RETRY_MS = 1_000;
 /** Timers for messages have this resolution. */
 const TIMER_MS_MIN = 1;
 
 export class Queue {
   readonly name: string;
   readonly #options: QueueOptions;
+  readonly #limits: QueueLimits;
   readonly #log: MessageLog;
   readonly #settlements: SettlementLog | undefined;
   readonly #state: QueueState;
@@ -91,9 +89,13 @@ export class Queue {
   #doomedHead = 0;
   #deadLettersInFlight = 0;
   #dispatching = false;
+  /** Dispatching goes on after others have had their turn. */
+  #goesOn = false;
   #burying = false;
   #timer: Deadline | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;
+  /** When to read again what could not be read. */
+  #retryAtMs = Number.POSITIVE_INFINITY;
   #closeReason: BurrowError | undefined;
   #published = 0;
   #delivered = 0;
@@ -106,25 +108,42 @@ export class Queue {
     const floor = messages.logStartOffset;
     const state = new QueueState(floor, (settings.maxPriority ?? 0) + 1);
     const returns = new Map<number, number>();
+    const end = messages.highWatermark;
+    let outlived = false;
     if (settlements !== undefined) {
       await loadSettlements(settlements, {
-        onSettled: (start, end) => state.restoreSettled(Math.max(start, floor), end),
-        onReturns: (offset, count) => returns.set(offset, count),
+        onSettled: (from, to) => {
+          outlived ||= to > end;
+          state.restoreSettled(Math.max(from, floor), Math.min(to, end));
+        },
+        onReturns: (offset, count) => {
+          outlived ||= offset >= end;
+          returns.set(offset, count);
+        },
       });
     }
-    for (const [offset, count] of returns) if (!state.isSettled(offset)) state.setReturns(offset, count);
+    for (const [offset, count] of returns) {
+      if (offset < end && !state.isSettled(offset)) state.setReturns(offset, count);
+    }
     const queue = new Queue(options, state);
     await queue.#takeOver();
+    // Without a sync on every write, notes may outlive their messages. They must not be taken for notes on those to come.
+    if (outlived) await queue.#settlements?.rewrite();
     return queue;
   }
 
   private constructor(options: QueueOptions, state: QueueState) {
     const { name, settings, messages, settlements, clock, logger, readAheadBytes } = options;
+    const limits = options.limits ?? QUEUE_LIMITS_DEFAULTS;
     this.name = name;
+    this.#limits = limits;
     this.#options = options;
     this.#settings = settings;
     this.#state = state;
-    this.#log = new MessageLog(messages, clock, (count) => this.#onRefused(count));
+    this.#log = new MessageLog(messages, clock, limits.batchBytes, {
+      onRefused: (count) => this.#forgetPending(-count),
+      onFailed: (count) => this.#forgetPending(0, count),
+    });
     this.#reader = new MessageReader({ log: messages, readAheadBytes, onReady: () => this.dispatch() });
     this.#lookup = new MessageReader({ log: messages, readAheadBytes, onReady: () => this.#bury() });
     this.#groups = settings.groupKeyHeader === undefined ? undefined : new MessageGroups();
@@ -135,15 +154,14 @@ export class Queue {
         log: settlements,
         clock,
         state,
+        limits,
         onFloor: (floor) => this.#trim(floor),
         onFailure: (error) => {
           logger.error({ queue: name, error: String(error) }, 'settlements of a queue cannot be stored');
         },
       });
       this.#settlements = log;
-      settlements.onAdvance = () => log.onAdvance();
     }
-    messages.onAdvance = () => this.#onAdvance();
   }
 
   get settings(): QueueSettings {
@@ -174,7 +192,7 @@ export class Queue {
     return { published: this.#published, delivered: this.#delivered, acknowledged: this.#acknowledged };
   }
 
-  /** Why messages cannot be read any more. */
+  /** Why messages cannot be read at the moment. */
   get failure(): BurrowError | undefined {
     return this.#failure;
   }
@@ -185,12 +203,20 @@ export class Queue {
 
   // Publishing
 
+  /** The offset that the next published message gets. */
+  get nextOffset(): number {
+    return this.#log.nextOffset;
+  }
+
   /**
    * Takes a message, or returns false if the queue is full and says so (overflow reject-publish). `target` is told by its `number`
-   * when the message is stored.
+   * what became of it; possibly within the call.
    */
   publish(message: PublishedMessage, target: StoredTarget | undefined, number: number): boolean {
-    if (this.#closeReason !== undefined) return true;
+    if (this.#closeReason !== undefined) {
+      target?.onNotStored(number, number, this.#closeReason);
+      return true;
+    }
     const { overflow, maxLength, maxLengthBytes, maxPriority } = this.#settings;
     if (overflow !== 'drop-head') {
       const full =
@@ -211,10 +237,10 @@ export class Queue {
     return true;
   }
 
-  /** The last so many messages that were added have no place. */
-  #onRefused(count: number): void {
-    for (const bytes of this.#pendingBytes.splice(-count)) this.#pendingBytesTotal -= bytes;
-    if (this.#settings.maxPriority !== undefined) this.#pendingLevels.splice(-count);
+  /** These messages will not become visible. */
+  #forgetPending(from: number, count = -from): void {
+    for (const bytes of this.#pendingBytes.splice(from, count)) this.#pendingBytesTotal -= bytes;
+    if (this.#settings.maxPriority !== undefined) this.#pendingLevels.splice(from, count);
   }
 
   #onAdvance(): void {
@@ -237,15 +263,19 @@ export class Queue {
 
   /** What the log holds already: visible at once, with priorities and sizes read back where they matter. */
   async #takeOver(): Promise<void> {
-    const { messages } = this.#options;
+    const { messages, settlements } = this.#options;
     const { maxPriority, maxLengthBytes } = this.#settings;
-    const start = this.#state.floor;
     const end = messages.highWatermark;
-    if (end <= start) return;
-    if (maxPriority === undefined && maxLengthBytes === undefined) {
-      this.#state.extend(end);
-      return;
-    }
+    const needsReading = end > this.#state.floor && (maxPriority !== undefined || maxLengthBytes !== undefined);
+    if (!needsReading) this.#state.extend(end);
+    else await this.#takeOverByReading(end);
+    messages.onAdvance = () => this.#onAdvance();
+    if (settlements !== undefined) settlements.onAdvance = () => this.#settlements!.onAdvance();
+  }
+
+  async #takeOverByReading(end: number): Promise<void> {
+    const { messages } = this.#options;
+    const start = this.#state.floor;
     const levels = new Uint8Array(end - start);
     const scan = new MessageScan(messages, this.#options.readAheadBytes);
     await scan.run(start, end, (view) => {
@@ -291,8 +321,8 @@ export class Queue {
       this.#enforceLength();
       let count = 0;
       for (let consumer = this.#ring.next(); consumer !== undefined; consumer = this.#ring.next()) {
-        if (count++ === DISPATCH_MAX) {
-          this.#options.clock.schedule(0, () => this.dispatch());
+        if (count++ === this.#limits.dispatchMax) {
+          this.#goOnLater();
           break;
         }
         const view = this.#head();
@@ -313,6 +343,15 @@ export class Queue {
     this.#setTimer();
   }
 
+  #goOnLater(): void {
+    if (this.#goesOn) return;
+    this.#goesOn = true;
+    this.#options.clock.schedule(0, () => {
+      this.#goesOn = false;
+      this.dispatch();
+    });
+  }
+
   /**
    * The next message that may be handed out, good until the next call; undefined if there is none, or if it must be read from
    * disk first. Expired ones are removed on the way, and those whose group is busy parked; a group is busy from here on.
@@ -323,6 +362,7 @@ export class Queue {
       if (offset === -1) return undefined;
       const view = this.#reader.at(offset, this.#state.endOffset);
       if (view === undefined) return undefined;
+      this.#failure = undefined;
       if (this.#mayExpire && this.#expiresAtMs(view) <= this.#options.clock.now()) {
         this.#dropHead(view, 'expired');
         continue;
@@ -339,10 +379,13 @@ export class Queue {
   }
 
   /**
-   * Takes the next message for somebody who asks for one: `onMessage` gets it, with how often it came back. Resolves with false if
-   * the queue is empty. The message is in flight, or settled if `noAck`.
+   * Takes the next message for somebody who asks for one: `onMessage` gets it, with how often it came back, and returns false if
+   * it cannot be handed over any more. Resolves with false if the queue is empty. The message is in flight, or settled if `noAck`.
    */
-  async get(noAck: boolean, onMessage: (offset: number, returns: number, view: MessageView) => void): Promise<boolean> {
+  async get(
+    noAck: boolean,
+    onMessage: (offset: number, returns: number, view: MessageView) => boolean,
+  ): Promise<boolean> {
     if (this.#closeReason !== undefined) throw this.#closeReason;
     // What was published before the call may be on its way into the log.
     if (this.#state.peek() === -1 && this.#pendingBytes.length > 0) await this.#log.settled();
@@ -351,12 +394,14 @@ export class Queue {
       const view = this.#head();
       if (view !== undefined) {
         const offset = this.#state.take();
-        this.#readyBytes -= view.bodyBytes;
-        this.#delivered++;
-        const returns = this.#state.returnsOf(offset);
-        if (noAck) this.#finish(offset);
-        onMessage(offset, returns, view);
-        this.#setTimer();
+        const { bodyBytes } = view;
+        this.#readyBytes -= bodyBytes;
+        if (onMessage(offset, this.#state.returnsOf(offset), view)) {
+          this.#delivered++;
+          if (noAck) this.#finish(offset);
+        } else this.#untake(offset, bodyBytes);
+        // Others of its group may have their turn now.
+        this.dispatch();
         return true;
       }
       if (this.#state.peek() === -1) return false;
@@ -383,7 +428,7 @@ export class Queue {
     this.#state.setReturns(offset, returns);
     if (deliveryLimit !== undefined) this.#settlements?.returned(offset, returns);
     this.#readyBytes += bytes;
-    this.#releaseGroup(offset);
+    this.#groups?.hold(offset);
     if (delayedRetryMinMs === 0 || !delays(delayedRetryType, cause)) this.#state.requeue(offset);
     else {
       const delayMs = Math.min(delayedRetryMinMs * returns, delayedRetryMaxMs ?? Number.POSITIVE_INFINITY);
@@ -397,9 +442,9 @@ export class Queue {
   }
 
   /** A delivery was never handed over, such as when its connection broke meanwhile: as if it had not been taken. */
-  untake(offset: number, bytes: number): void {
+  #untake(offset: number, bytes: number): void {
     this.#readyBytes += bytes;
-    this.#releaseGroup(offset);
+    this.#groups?.hold(offset);
     this.#state.requeue(offset);
   }
 
@@ -412,7 +457,7 @@ export class Queue {
   async purge(): Promise<number> {
     await this.#log.settled();
     if (this.#closeReason !== undefined) throw this.#closeReason;
-    this.#groups?.unparkAll((offset) => this.#state.unpark(offset));
+    this.#groups?.clear((offset) => this.#state.unpark(offset));
     this.#state.releaseDue(Number.POSITIVE_INFINITY);
     const count = this.#state.purge((start, end) => this.#settlements?.settledRange(start, end));
     this.#readyBytes = 0;
@@ -464,6 +509,7 @@ export class Queue {
     if (this.#closeReason !== undefined) return;
     this.#closeReason = reason;
     if (this.#timer !== undefined) this.#options.deadlines.remove(this.#timer);
+    this.#settlements?.close();
     for (const consumer of [...this.#ring.consumers]) {
       this.#ring.remove(consumer);
       consumer.onQueueClosed(reason);
@@ -476,7 +522,7 @@ export class Queue {
     this.#state.settle(offset);
     this.#releaseGroup(offset);
     if (this.#settlements !== undefined) this.#settlements.settled(offset);
-    else if (this.#options.messages.canTrim(this.#state.floor)) this.#options.messages.trim(this.#state.floor);
+    else if (this.#options.messages.canTrim(this.#state.floor)) void this.#options.messages.trim(this.#state.floor);
   }
 
   #releaseGroup(offset: number): void {
@@ -487,7 +533,7 @@ export class Queue {
 
   #trim(floor: number): void {
     const { messages } = this.#options;
-    if (messages.canTrim(floor)) messages.trim(floor);
+    if (messages.canTrim(floor)) void messages.trim(floor);
   }
 
   // Messages that leave without being consumed
@@ -502,7 +548,7 @@ export class Queue {
   /** The message at the head, which was just looked at, goes. */
   #dropHead(view: MessageView, reason: DeadLetterReason): void {
     this.#readyBytes -= view.bodyBytes;
-    const next = this.#groups?.dropped(this.#groupKey(view)) ?? -1;
+    const next = this.#groups?.release(view.offset) ?? -1;
     if (this.#settings.deadLetterExchange === undefined) this.#dropped(this.#state.drop());
     else this.#doom(this.#state.take(), reason);
     if (next !== -1) this.#state.unpark(next);
@@ -528,7 +574,10 @@ export class Queue {
     if (this.#burying) return;
     this.#burying = true;
     try {
-      while (this.#doomedHead < this.#doomed.length && this.#deadLettersInFlight < DEAD_LETTERS_IN_FLIGHT_MAX) {
+      while (
+        this.#doomedHead < this.#doomed.length &&
+        this.#deadLettersInFlight < this.#limits.deadLettersInFlightMax
+      ) {
         if (this.#closeReason !== undefined) return;
         const offset = this.#doomed[this.#doomedHead]!;
         const view = this.#lookup.at(offset, this.#state.endOffset);
@@ -540,22 +589,25 @@ export class Queue {
           this.#doomedHead = 0;
         }
         this.#deadLettersInFlight++;
-        this.#options.deadLetter(this, view, reason, (done) => this.#onBuried(offset, done));
+        const { bodyBytes } = view;
+        this.#options.deadLetter(this, view, reason, (done) => this.#onBuried(offset, bodyBytes, done));
       }
     } catch (error) {
       this.#onReadFailed(error);
+      this.#setTimer();
     } finally {
       this.#burying = false;
     }
   }
 
-  #onBuried(offset: number, done: boolean): void {
+  #onBuried(offset: number, bytes: number, done: boolean): void {
     this.#deadLettersInFlight--;
     if (this.#closeReason !== undefined) return;
     if (done) this.#finish(offset);
     else {
-      this.#releaseGroup(offset);
-      this.#state.delay(offset, this.#options.clock.monotonic() + DEAD_LETTER_RETRY_MS);
+      this.#readyBytes += bytes;
+      this.#groups?.hold(offset);
+      this.#state.delay(offset, this.#options.clock.monotonic() + this.#limits.retryMs);
       this.#setTimer();
     }
     this.#bury();
@@ -585,7 +637,7 @@ export class Queue {
   #setTimer(): void {
     if (this.#closeReason !== undefined) return;
     const { clock, deadlines } = this.#options;
-    let delayMs = this.#state.nextDueMs - clock.monotonic();
+    let delayMs = Math.min(this.#state.nextDueMs, this.#retryAtMs) - clock.monotonic();
     if (this.#mayExpire) delayMs = Math.min(delayMs, this.#headExpiresInMs());
     if (delayMs === Number.POSITIVE_INFINITY) return;
     const dueMs = clock.monotonic() + Math.max(TIMER_MS_MIN, delayMs);
@@ -609,8 +661,10 @@ export class Queue {
   #onTimer(): void {
     this.#timer = undefined;
     this.#timerDueMs = Number.POSITIVE_INFINITY;
+    this.#retryAtMs = Number.POSITIVE_INFINITY;
     this.#state.releaseDue(this.#options.clock.monotonic());
     this.#expireHead();
+    this.#bury();
     this.dispatch();
   }
 
@@ -627,13 +681,14 @@ export class Queue {
     }
   }
 
-  /** Its messages cannot be read: nothing is handed out until the next try, which others bring about. */
+  /** Its messages cannot be read: tried again after a while. */
   #onReadFailed(error: unknown): void {
     const failure = toBurrowError(error);
     if (this.#failure === undefined) {
       this.#options.logger.error({ queue: this.name, error: failure.message }, 'a queue cannot be read');
     }
     this.#failure = failure;
+    this.#retryAtMs = this.#options.clock.monotonic() + this.#limits.retryMs;
   }
 }
 

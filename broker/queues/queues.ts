@@ -13,7 +13,7 @@ import type { Topics } from '../partitions/topics.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { Random } from '../ports/random.ts';
-import { QueueHost } from './queue-host.ts';
+import { QueueHost, type TopicService } from './queue-host.ts';
 import type { QueueService, QueueSession } from './queue-service.ts';
 import { HostSession } from './queue-session.ts';
 import { QueueStorage } from './queue-storage.ts';
@@ -21,6 +21,7 @@ import { QueueStorage } from './queue-storage.ts';
 export interface QueuesOptions {
   readonly coordinator: Coordinator;
   readonly topics: Topics;
+  readonly service: TopicService;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -137,23 +138,30 @@ export class Queues implements QueueService {
         incarnations.add(incarnation);
         await host.restore(definition, incarnation);
       }
+      // What is due already goes to queues at once: so these must be there.
+      for (const exchange of this.#topology.exchanges(name)) {
+        const incarnation = this.#topology.exchangeIncarnation(name, exchange.name);
+        if (exchange.kind !== 'x-delayed-message' || incarnation === undefined) continue;
+        incarnations.add(incarnation);
+        await host.openDelayed(exchange.name, incarnation);
+      }
     }
     await this.#storage.removeOthers(incarnations);
   }
 
   #addHost(name: string): QueueHost {
-    const { clock, random, logger, settings } = this.#options;
+    const { clock, random, logger, settings, service } = this.#options;
     const host = new QueueHost({
       name,
       topology: this.#topology,
       storage: this.#storage,
+      service,
       clock,
       deadlines: this.#deadlines,
       random,
       logger,
       readAheadBytes: READ_AHEAD_BYTES,
       queuesMax: settings.queuesMax,
-      deadLetter: (_host, _queue, _view, _reason, onDone) => onDone(true),
     });
     this.#hosts.set(name, host);
     return host;
@@ -166,6 +174,15 @@ export class Queues implements QueueService {
         break;
       case 'virtual-host-deleted':
         this.#removeHost(event.virtualHost);
+        break;
+      case 'binding-created':
+      case 'binding-deleted':
+        if (event.binding.destinationKind === 'topic') {
+          this.#hosts.get(event.virtualHost)?.onTopicBindingsChanged(event.binding.destination);
+        }
+        break;
+      case 'exchange-deleted':
+        this.#hosts.get(event.virtualHost)?.onExchangeDeleted(event.exchange.name);
         break;
       case 'policies-changed':
         this.#hosts.get(event.virtualHost)?.reconfigure();

@@ -4,6 +4,7 @@
  * objects but for messages whose headers decide where they go.
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { editProperties } from '../../src/messages/message-properties.ts';
 import { RoutableProperties } from '../../src/messages/routable-properties.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
@@ -77,26 +78,28 @@ export class SessionChannel implements QueueSessionChannel {
     this.#confirms ??= new Confirms(this.#sink);
   }
 
-  publish(message: PublishedMessage, { mandatory }: { readonly mandatory: boolean }): void {
-    this.#checkSize(message);
-    const routable = this.#routable.set(message.routingKey, message.properties);
-    const targets = this.#host.route(message, routable);
+  publish(published: PublishedMessage, { mandatory }: { readonly mandatory: boolean }): void {
+    this.#checkOpen();
+    this.#checkSize(published);
+    const routable = this.#routable.set(published.routingKey, published.properties);
+    const targets = this.#host.route(published, routable);
+    const message = routable.hasBcc ? withoutBcc(published) : published;
     if (targets.length === 0 && mandatory) this.#sink.onReturned(message);
     const confirms = this.#confirms;
     if (confirms === undefined) {
       for (let index = 0; index < targets.length; index++) {
-        this.#host.publishTo(targets[index]!, message, UNHEARD, 0);
+        const target = targets[index]!;
+        this.#host.publishTo(target, target.kind === 'delayed' ? published : message, UNHEARD, 0);
       }
       return;
     }
     const number = confirms.begin(targets.length);
     if (targets.length === 0) confirms.confirmUnrouted(number);
     for (let index = 0; index < targets.length; index++) {
-      if (!this.#host.publishTo(targets[index]!, message, confirms, number)) {
-        confirms.refuse(
-          number,
-          new BurrowError('QUEUE_FULL', `Queue ${JSON.stringify(targets[index]!.name)} is full.`),
-        );
+      const target = targets[index]!;
+      // Where it waits, BCC decides later.
+      if (!this.#host.publishTo(target, target.kind === 'delayed' ? published : message, confirms, number)) {
+        confirms.refuse(number, new BurrowError('QUEUE_FULL', `Queue ${JSON.stringify(target.name)} is full.`));
       }
     }
   }
@@ -194,6 +197,11 @@ export class SessionChannel implements QueueSessionChannel {
       }
     });
   }
+}
+
+/** As RabbitMQ: receivers do not learn of it. */
+function withoutBcc(message: PublishedMessage): PublishedMessage {
+  return { ...message, properties: editProperties(message.properties, { headers: new Map([['BCC', undefined]]) }) };
 }
 
 /** For publishes that nobody wants confirmed. */

@@ -39,6 +39,11 @@ export class SettledOffsets {
     return this.#above;
   }
 
+  /** Pages in memory: none behind the floor. */
+  get pageCount(): number {
+    return this.#pages.size;
+  }
+
   has(offset: number): boolean {
     if (offset < this.#floor) return true;
     if (this.#above === 0) return false;
@@ -52,6 +57,8 @@ export class SettledOffsets {
   add(offset: number): boolean {
     if (offset === this.#floor) {
       this.#floor++;
+      // A page that the floor leaves behind.
+      if (this.#floor % PAGE_OFFSETS === 0) this.#pages.delete(this.#floor / PAGE_OFFSETS - 1);
       if (this.#above > 0) this.#raiseFloor();
       return true;
     }

@@ -16,53 +16,65 @@ import { BatchBuilder } from '../../src/records/batch-builder.ts';
 import { getNextOffset } from '../../src/records/batch-header.ts';
 import { batchPositions, recordsSection } from '../../src/records/batch-iterator.ts';
 import { RecordCursor } from '../../src/records/record-cursor.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 import type { BatchLog } from './batch-log.ts';
+import type { QueueLimits } from './queue-limits.ts';
 import type { QueueSnapshot, QueueState } from './queue-state.ts';
-import type { OffsetRange } from './settled-offsets.ts';
 
 const SETTLED = 1;
 const RETURNS = 2;
-/** Ranges or messages in one note. */
-const ENTRIES_MAX = 20_000;
-/** A snapshot is written when notes have taken this much since the last one, and several times as much as it would take. */
-const SNAPSHOT_AFTER_BYTES = 4 * 1024 * 1024;
+/** Notes go into one batch up to about this size. */
+const BATCH_BYTES = 256 * 1024;
+/** What a range above the floor takes in a snapshot, and how much of notes must come together for each byte of one. */
 const SNAPSHOT_ENTRY_BYTES = 6;
 const SNAPSHOT_FACTOR = 4;
 const LOAD_BYTES = 1024 * 1024;
 
+/** What must be known of the messages that settlements are about. */
+export type SettledState = Pick<QueueState, 'floor' | 'settledAboveFloor' | 'snapshot'>;
+
 export interface SettlementLogOptions {
   readonly log: BatchLog;
   readonly clock: Clock;
-  readonly state: QueueState;
+  readonly state: SettledState;
+  readonly limits: Pick<QueueLimits, 'snapshotAfterBytes' | 'noteEntriesMax' | 'retryMs'>;
   /** Everything below `floor` is settled, durably. */
   readonly onFloor: (floor: number) => void;
-  /** Settlements cannot be stored any more; messages will come back after a restart. */
+  /** Settlements cannot be stored: told once, until they can be again. Until then messages may come back after a restart. */
   readonly onFailure: (error: unknown) => void;
 }
 
 export class SettlementLog {
   readonly #options: SettlementLogOptions;
-  /** Pairs of start and end that are not written yet. */
+  /** Pairs of start and end that are not written yet, or could not be. */
   #ranges: number[] = [];
+  /** Pairs of offset and returns, likewise. */
   #returns: number[] = [];
   #writing: Promise<void> | undefined;
   #scheduled = false;
-  #bytesSinceSnapshot = 0;
+  /** Why the last write failed; undefined if it did not. */
+  #failure: { readonly error: unknown } | undefined;
+  #retry: Timer | undefined;
+  #closed = false;
+  #bytesSinceSnapshot: number;
 
   constructor(options: SettlementLogOptions) {
     this.#options = options;
+    // Of the last life too, or a broker that restarts often would never write a snapshot.
+    this.#bytesSinceSnapshot = options.log.byteCount;
   }
 
   /** Per message. */
   settled(offset: number): void {
-    this.settledRange(offset, offset + 1);
+    const ranges = this.#ranges;
+    const last = ranges.length - 1;
+    if (last > 0 && ranges[last] === offset) ranges[last] = offset + 1;
+    else ranges.push(offset, offset + 1);
+    if (!this.#scheduled) this.#wake();
   }
 
   settledRange(start: number, end: number): void {
-    const ranges = this.#ranges;
-    if (ranges.length > 0 && ranges[ranges.length - 1] === start) ranges[ranges.length - 1] = end;
-    else ranges.push(start, end);
+    this.#ranges.push(start, end);
     this.#wake();
   }
 
@@ -76,6 +88,7 @@ export class SettlementLog {
     // What is on its way does not cover what has gathered since.
     while (this.#writing !== undefined || this.#isPending) {
       if (this.#writing === undefined) this.#write();
+      if (this.#writing === undefined && this.#isPending) throw this.#failure?.error;
       await this.#writing;
     }
   }
@@ -83,7 +96,22 @@ export class SettlementLog {
   /** The log has moved on: what has gathered since goes into its next round. */
   onAdvance(): void {
     const { log } = this.#options;
-    if (this.#isPending && log.highWatermark === log.logEndOffset) this.#write();
+    if (this.#isPending && this.#failure === undefined && log.highWatermark === log.logEndOffset) this.#write();
+  }
+
+  /** Puts a snapshot in the place of all notes. Resolves when they are gone, durably. */
+  async rewrite(): Promise<void> {
+    const { log, state, limits } = this.#options;
+    const start = log.logEndOffset;
+    const { stored } = this.#append(snapshotNotes(state.snapshot(), limits.noteEntriesMax));
+    await stored;
+    await log.trim(start);
+  }
+
+  /** Gives up what cannot be stored. */
+  close(): void {
+    this.#closed = true;
+    this.#retry?.cancel();
   }
 
   get #isPending(): boolean {
@@ -91,45 +119,47 @@ export class SettlementLog {
   }
 
   #wake(): void {
-    if (this.#scheduled || this.#writing !== undefined) return;
+    // After a failure a timer tries again.
+    if (this.#scheduled || this.#writing !== undefined || this.#failure !== undefined) return;
     this.#scheduled = true;
     // A microtask later, so that one note takes all that the current turn settles.
     void Promise.resolve().then(() => {
       this.#scheduled = false;
-      if (this.#writing === undefined) this.#write();
+      if (this.#writing === undefined && this.#failure === undefined) this.#write();
     });
   }
 
   #write(): void {
     if (!this.#isPending) return;
-    const { log, clock, state, onFloor, onFailure } = this.#options;
+    const { state, limits, onFloor } = this.#options;
     const { floor } = state;
     const ranges = sorted(this.#ranges);
     const returns = this.#returns;
     this.#ranges = [];
     this.#returns = [];
-    const builder = new BatchBuilder();
-    noteSettled(ranges, (note) => builder.append(clock.now(), null, note));
-    noteReturns(returns, (note) => builder.append(clock.now(), null, note));
-    let stored: Promise<void> | undefined;
+    const notes: Uint8Array[] = [];
+    noteSettled(ranges, limits.noteEntriesMax, notes);
+    noteReturns(returns, limits.noteEntriesMax, notes);
+    let stored: Promise<unknown>;
     try {
-      const batch = builder.finish() as Buffer;
-      this.#bytesSinceSnapshot += batch.length;
-      stored = log.append(batch);
+      const appended = this.#append(notes);
+      this.#bytesSinceSnapshot += appended.bytes;
+      stored = appended.stored;
     } catch (error) {
-      onFailure(error);
+      this.#onFailed(ranges, returns, error);
       return;
     }
-    const writing: Promise<void> = (stored ?? Promise.resolve()).then(
+    const writing: Promise<void> = stored.then(
       () => {
         if (this.#writing === writing) this.#writing = undefined;
+        this.#failure = undefined;
         onFloor(floor);
         this.#maybeSnapshot();
         if (this.#writing === undefined) this.#write();
       },
       (error: unknown) => {
         if (this.#writing === writing) this.#writing = undefined;
-        onFailure(error);
+        this.#onFailed(ranges, returns, error);
         throw error;
       },
     );
@@ -137,28 +167,53 @@ export class SettlementLog {
     this.#writing = writing;
   }
 
+  /** What could not be written is kept: to write it twice does no harm, to forget it would bring messages back. */
+  #onFailed(ranges: number[], returns: number[], error: unknown): void {
+    const { clock, limits, onFailure } = this.#options;
+    this.#ranges = ranges.concat(this.#ranges);
+    // The last one of each message counts.
+    const last = new Map<number, number>();
+    for (const pairs of [returns, this.#returns]) {
+      for (let index = 0; index < pairs.length; index += 2) last.set(pairs[index]!, pairs[index + 1]!);
+    }
+    this.#returns = [...last].flat();
+    if (this.#closed) return;
+    if (this.#failure === undefined) onFailure(error);
+    this.#failure = { error };
+    this.#retry?.cancel();
+    this.#retry = clock.schedule(limits.retryMs, () => {
+      if (this.#writing === undefined) this.#write();
+    });
+  }
+
   #maybeSnapshot(): void {
-    const { log, clock, state } = this.#options;
-    if (this.#bytesSinceSnapshot < SNAPSHOT_AFTER_BYTES) return;
+    const { state, limits } = this.#options;
+    if (this.#bytesSinceSnapshot < limits.snapshotAfterBytes) return;
     const worstBytes = state.settledAboveFloor * SNAPSHOT_ENTRY_BYTES;
     if (this.#bytesSinceSnapshot < worstBytes * SNAPSHOT_FACTOR) return;
     this.#bytesSinceSnapshot = 0;
-    const start = log.logEndOffset;
-    const stored: Array<Promise<void> | undefined> = [];
-    for (const note of snapshotNotes(state.snapshot())) {
-      const builder = new BatchBuilder();
-      builder.append(clock.now(), null, note);
-      try {
-        stored.push(log.append(builder.finish() as Buffer));
-      } catch {
-        // The next write meets the same failure and tells of it.
-        return;
-      }
+    // If it fails, the next write meets the same failure and tells of it.
+    this.rewrite().catch(() => {});
+  }
+
+  /** Throws what the log refuses; then some of the notes may be stored, which does no harm. */
+  #append(notes: readonly Uint8Array[]): { readonly stored: Promise<unknown>; readonly bytes: number } {
+    const { log, clock } = this.#options;
+    const nowMs = clock.now();
+    const builder = new BatchBuilder();
+    let bytes = 0;
+    let stored: Promise<unknown> | undefined;
+    for (const [index, note] of notes.entries()) {
+      builder.append(nowMs, null, note);
+      if (index + 1 < notes.length && builder.estimatedBytes < BATCH_BYTES) continue;
+      const batch = builder.finish() as Buffer;
+      bytes += batch.length;
+      const appended = log.append(batch);
+      if (appended === undefined) continue;
+      // Mostly there is one.
+      stored = stored === undefined ? appended : Promise.all([stored, appended]);
     }
-    Promise.all(stored).then(
-      () => log.trim(start),
-      () => {},
-    );
+    return { stored: stored ?? Promise.resolve(), bytes };
   }
 }
 
@@ -209,36 +264,34 @@ function applyNote(
   return reader.ok;
 }
 
-function noteSettled(ranges: readonly number[], onNote: (note: Uint8Array) => void): void {
-  for (let from = 0; from < ranges.length; from += ENTRIES_MAX * 2) {
+function noteSettled(ranges: readonly number[], entriesMax: number, notes: Uint8Array[]): void {
+  for (let from = 0; from < ranges.length; from += entriesMax * 2) {
     const writer = new ByteWriter(64).uint8(SETTLED);
+    const end = Math.min(ranges.length, from + entriesMax * 2);
     let at = 0;
-    for (let index = from; index < Math.min(ranges.length, from + ENTRIES_MAX * 2); index += 2) {
+    for (let index = from; index < end; index += 2) {
       writer.varlong(ranges[index]! - at).varlong(ranges[index + 1]! - ranges[index]!);
       at = ranges[index + 1]!;
     }
-    onNote(writer.finish());
+    notes.push(writer.finish());
   }
 }
 
-function noteReturns(pairs: readonly number[], onNote: (note: Uint8Array) => void): void {
-  for (let from = 0; from < pairs.length; from += ENTRIES_MAX * 2) {
+function noteReturns(pairs: readonly number[], entriesMax: number, notes: Uint8Array[]): void {
+  for (let from = 0; from < pairs.length; from += entriesMax * 2) {
     const writer = new ByteWriter(64).uint8(RETURNS);
-    for (let index = from; index < Math.min(pairs.length, from + ENTRIES_MAX * 2); index += 2) {
-      writer.varlong(pairs[index]!).uvarint(pairs[index + 1]!);
-    }
-    onNote(writer.finish());
+    const end = Math.min(pairs.length, from + entriesMax * 2);
+    for (let index = from; index < end; index += 2) writer.varlong(pairs[index]!).uvarint(pairs[index + 1]!);
+    notes.push(writer.finish());
   }
 }
 
-function snapshotNotes({ floor, settled, returns }: QueueSnapshot): Uint8Array[] {
+function snapshotNotes({ floor, settled, returns }: QueueSnapshot, entriesMax: number): Uint8Array[] {
   const notes: Uint8Array[] = [];
-  const ranges: readonly OffsetRange[] = floor > 0 ? [{ start: 0, end: floor }, ...settled] : settled;
-  noteSettled(
-    ranges.flatMap(({ start, end }) => [start, end]),
-    (note) => notes.push(note),
-  );
-  noteReturns([...returns].flat(), (note) => notes.push(note));
+  const ranges = floor > 0 ? [0, floor] : [];
+  for (const { start, end } of settled) ranges.push(start, end);
+  noteSettled(ranges, entriesMax, notes);
+  noteReturns([...returns].flat(), entriesMax, notes);
   return notes;
 }
 

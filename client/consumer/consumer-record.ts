@@ -4,6 +4,7 @@
  */
 import { ByteReader } from '../../src/bytes/reader.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { murmur2 } from '../../src/murmur2.ts';
 import type { RecordCursor } from '../../src/records/record-cursor.ts';
 import type { RecordHeader } from '../../src/records/record-header.ts';
 import { type Deserializer, deserializeField } from '../serializers.ts';
@@ -39,6 +40,12 @@ export class RecordSection<K, V> {
   }
 }
 
+/** Where the parts of a record lie in its section. */
+type RecordPlace = Pick<
+  RecordCursor,
+  'keyPosition' | 'keyBytes' | 'valuePosition' | 'valueBytes' | 'headersPosition' | 'headersCount'
+>;
+
 export class ConsumerRecord<K = Uint8Array, V = Uint8Array> {
   /** Place in the partition's log. */
   readonly offset: number;
@@ -53,7 +60,7 @@ export class ConsumerRecord<K = Uint8Array, V = Uint8Array> {
   readonly #headersCount: number;
 
   /** The record at which `cursor` stands, which walks over the section's bytes. */
-  constructor(section: RecordSection<K, V>, cursor: RecordCursor, offset: number, timestampMs: number) {
+  constructor(section: RecordSection<K, V>, cursor: RecordPlace, offset: number, timestampMs: number) {
     this.offset = offset;
     this.timestampMs = timestampMs;
     this.#section = section;
@@ -99,6 +106,32 @@ export class ConsumerRecord<K = Uint8Array, V = Uint8Array> {
   /** The value as stored. */
   get valueBytes(): Uint8Array | null {
     return this.#valueBytes < 0 ? null : this.#section.view(this.#valuePosition, this.#valueBytes);
+  }
+
+  /** A number that records of one key share, as producers compute it to choose a partition; undefined without a key. */
+  get keyHash(): number | undefined {
+    if (this.#keyBytes < 0) return undefined;
+    return murmur2(this.#section.bytes, this.#keyPosition, this.#keyPosition + this.#keyBytes);
+  }
+
+  /** The same record with key and value as stored, also where they cannot be deserialized. */
+  raw(): ConsumerRecord {
+    const { bytes, source } = this.#section;
+    const place = {
+      keyPosition: this.#keyPosition,
+      keyBytes: this.#keyBytes,
+      valuePosition: this.#valuePosition,
+      valueBytes: this.#valueBytes,
+      headersPosition: this.#headersPosition,
+      headersCount: this.#headersCount,
+    };
+    const rawSource = { ...source, keySerializer: undefined, valueSerializer: undefined };
+    return new ConsumerRecord(
+      new RecordSection<Uint8Array, Uint8Array>(rawSource, bytes),
+      place,
+      this.offset,
+      this.timestampMs,
+    );
   }
 
   /** In the order of the record; keys may repeat. Parsed anew at each call. */

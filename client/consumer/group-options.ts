@@ -25,7 +25,7 @@ export interface GroupOptions extends RebalanceCallbacks {
   /**
    * How partitions are divided, in the order of preference: the group uses one that all its members know. Default
    * ['cooperative-sticky'], with which a rebalance moves only what must move. For a group with members that do not know
-   * it (such as librdkafka by default, or kafkajs): ['range'], 'roundrobin' or 'sticky'.
+   * it: ['range'] or ['roundrobin'] for librdkafka and Java clients with their defaults, ['RoundRobinAssigner'] for kafkajs.
    */
   assignors?: readonly AssignorName[];
   /**

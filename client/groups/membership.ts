@@ -26,6 +26,7 @@ import {
   writeAssignments,
 } from './group-protocol.ts';
 import { Heartbeats } from './heartbeats.ts';
+import { Holdings } from './holdings.ts';
 import { OffsetCommitter } from './offset-committer.ts';
 import { Signal } from './signal.ts';
 import { type Subscription, TopicWatch } from './topic-watch.ts';
@@ -62,6 +63,11 @@ export interface MembershipOptions {
 /** After these the member has to join again, and may have lost what it had. */
 const MEMBERSHIP_LOST: ReadonlySet<ErrorName> = new Set<ErrorName>(['UNKNOWN_MEMBER', 'ILLEGAL_GENERATION']);
 
+/** `askedIn`: the generation in which the user asked for it. */
+interface AskedOffset extends OffsetToCommit {
+  readonly askedIn: number;
+}
+
 const NOTHING: LastAssignment = { partitions: [], generationId: -1 };
 
 export class GroupMembership {
@@ -70,12 +76,13 @@ export class GroupMembership {
   readonly #assignors: readonly Assignor[];
   readonly #cooperative: boolean;
   readonly #coordinator: CoordinatorLink;
-  readonly #committer: OffsetCommitter;
+  readonly #committer: OffsetCommitter<AskedOffset>;
   readonly #topics: TopicWatch;
   #memberId = '';
   #generationId = -1;
   #assignment: readonly TopicPartition[] = [];
   #last: LastAssignment = NOTHING;
+  readonly #holdings = new Holdings();
   #heartbeats: Heartbeats | undefined;
   /** Since when there are no heartbeats, in monotonic milliseconds. */
   #silentSinceMs = 0;
@@ -133,10 +140,11 @@ export class GroupMembership {
 
   /**
    * Resolves when stored. Repeats what may pass, also over a rebalance after which the partitions are still this member's.
-   * Rejects with ILLEGAL_GENERATION or UNKNOWN_MEMBER where they are not.
+   * Rejects with ILLEGAL_GENERATION or UNKNOWN_MEMBER where they are not, or others may have had them meanwhile.
    */
   commit(offsets: readonly OffsetToCommit[]): Promise<void> {
-    return this.#committer.commit(offsets);
+    const askedIn = this.#generationId;
+    return this.#committer.commit(offsets.map((offset) => ({ ...offset, askedIn })));
   }
 
   /** In the order asked. */
@@ -224,8 +232,11 @@ export class GroupMembership {
     // The join is awaited by the coordinator itself; a heartbeat meanwhile would name a generation that is going.
     this.#stopHeartbeats();
     try {
+      const before = this.#generationId;
       const joined = await this.#join(topics, reason);
       this.#startHeartbeats();
+      // A static member stays in the group while it cannot join; others may have had what it kept.
+      if (joined.generationId > before + 1) await this.#loseAll();
       const next = await this.#sync(joined);
       this.#settled.notify();
       this.#topics.watch();
@@ -301,6 +312,7 @@ export class GroupMembership {
 
   async #apply(next: readonly TopicPartition[]): Promise<void> {
     const before = this.#assignment;
+    this.#holdings.onAssigned(next, this.#generationId, before, this.#last);
     this.#last = { partitions: next, generationId: this.#generationId };
     const revoked = without(before, next);
     if (revoked.length > 0) {
@@ -320,6 +332,7 @@ export class GroupMembership {
 
   async #loseAll(): Promise<void> {
     this.#isLost = false;
+    this.#holdings.onLost();
     const partitions = this.#assignment;
     this.#assignment = [];
     if (partitions.length > 0) await this.#call(() => this.#options.callbacks.onLost(partitions));
@@ -429,13 +442,17 @@ export class GroupMembership {
     return { groupId, groupInstanceId, memberId: this.#memberId, generationId: this.#generationId };
   }
 
-  async #sendCommit(offsets: readonly OffsetToCommit[]): Promise<ReadonlyArray<BurrowError | undefined>> {
+  async #sendCommit(offsets: readonly AskedOffset[]): Promise<ReadonlyArray<BurrowError | undefined>> {
     const { clock, requestTimeoutMs } = this.#host;
     const startMs = clock.monotonic();
+    let refusal: BurrowError | undefined;
     for (;;) {
       const member = this.#identity();
       if (this.#fatalError !== undefined) throw this.#fatalError;
       if (member.generationId < 0) throw lost();
+      const isFirst = refusal === undefined;
+      const moved = offsets.filter((offset) => !this.#mayCommit(offset, isFirst));
+      if (moved.length > 0) return this.#commitWhatStayed(offsets, moved, refusal ?? outrun());
       try {
         return await this.#coordinator.retrying(startMs + requestTimeoutMs - clock.monotonic(), (nodeId) =>
           this.#host.commitOffsets(nodeId, member, offsets),
@@ -457,14 +474,22 @@ export class GroupMembership {
           throw error;
         }
         // The group has gone on since it was sent, and so has this member.
-        const moved = without(offsets, this.#assignment);
-        if (moved.length > 0) return this.#commitWhatStayed(offsets, moved, error);
+        refusal = error;
       }
     }
   }
 
+  /** Not what has moved: who has it now, or had it in between, knows better how far it is consumed. */
+  #mayCommit(offset: AskedOffset, isFirst: boolean): boolean {
+    const isOfNow = offset.askedIn === this.#generationId;
+    if (isFirst && isOfNow) return true;
+    const key = partitionKey(offset);
+    const isAssigned = this.#assignment.some((partition) => partitionKey(partition) === key);
+    return isAssigned && (isOfNow || this.#holdings.hasHadSince(offset, offset.askedIn));
+  }
+
   async #commitWhatStayed(
-    offsets: readonly OffsetToCommit[],
+    offsets: readonly AskedOffset[],
     moved: readonly TopicPartition[],
     error: BurrowError,
   ): Promise<ReadonlyArray<BurrowError | undefined>> {
@@ -505,6 +530,13 @@ function lost(): BurrowError {
   return new BurrowError(
     'UNKNOWN_MEMBER',
     'The consumer is not a member of its group at the moment; it joins again by itself.',
+  );
+}
+
+function outrun(): BurrowError {
+  return new BurrowError(
+    'ILLEGAL_GENERATION',
+    'The group has gone on since the commit was asked for, and others may have had the partition meanwhile.',
   );
 }
 

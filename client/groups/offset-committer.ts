@@ -8,7 +8,9 @@ import { partitionKey } from '../topic-partition.ts';
 import type { OffsetToCommit } from './group-host.ts';
 
 /** One entry per offset, in order: what failed there. Rejects where all failed. */
-export type SendCommit = (offsets: readonly OffsetToCommit[]) => Promise<ReadonlyArray<BurrowError | undefined>>;
+export type SendCommit<O extends OffsetToCommit> = (
+  offsets: readonly O[],
+) => Promise<ReadonlyArray<BurrowError | undefined>>;
 
 interface Waiter {
   readonly keys: readonly string[];
@@ -16,24 +18,24 @@ interface Waiter {
   readonly reject: (error: BurrowError) => void;
 }
 
-interface Round {
-  readonly offsets: Map<string, OffsetToCommit>;
+interface Round<O extends OffsetToCommit> {
+  readonly offsets: Map<string, O>;
   readonly waiters: Waiter[];
 }
 
 export const METADATA_CHARACTERS_MAX = 65_536;
 
-export class OffsetCommitter {
-  readonly #send: SendCommit;
-  #next: Round | undefined;
+export class OffsetCommitter<O extends OffsetToCommit> {
+  readonly #send: SendCommit<O>;
+  #next: Round<O> | undefined;
   #sending: boolean = false;
 
-  constructor(send: SendCommit) {
+  constructor(send: SendCommit<O>) {
     this.#send = send;
   }
 
   /** Rejects with the first error among these offsets; the others are stored. */
-  commit(offsets: readonly OffsetToCommit[]): Promise<void> {
+  commit(offsets: readonly O[]): Promise<void> {
     if (offsets.length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
       offsets.forEach(checkOffset);
@@ -56,7 +58,7 @@ export class OffsetCommitter {
     this.#sending = false;
   }
 
-  async #sendRound({ offsets, waiters }: Round): Promise<void> {
+  async #sendRound({ offsets, waiters }: Round<O>): Promise<void> {
     const errors = new Map<string, BurrowError>();
     try {
       const results = await this.#send([...offsets.values()]);

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { BurrowError, toBurrowError } from '../errors/burrow-error.ts';
 import { addBindingCommand } from './binding.ts';
 import { addConsumeCommand } from './consume.ts';
+import { addDlqCommand } from './dlq.ts';
 import { addExchangeCommand } from './exchange.ts';
 import { EXIT_USAGE, errorLine, exitCodeOf } from './exit-codes.ts';
 import { addGroupCommand } from './group.ts';
@@ -28,6 +29,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   addProduceCommand(program);
   addConsumeCommand(program);
   addGroupCommand(program);
+  addDlqCommand(program);
   addExchangeCommand(program);
   addQueueCommand(program);
   addBindingCommand(program);

@@ -45,10 +45,17 @@ function formatJson(record: OutputRecord): string {
     partition,
     offset,
     timestamp: timestampMs,
-    ...jsonField('key', record.key),
-    ...jsonField('value', record.value),
-    headers: record.headers.map(({ key, value }) => [key, value && (textOf(value) ?? { base64: base64Of(value) })]),
+    ...contentAsJson(record),
   });
+}
+
+/** Key, value and headers of a record; bytes that are not UTF-8 stand in keyBase64, valueBase64 and { base64 }. */
+export function contentAsJson({ key, value, headers }: Pick<OutputRecord, 'key' | 'value' | 'headers'>): object {
+  return {
+    ...jsonField('key', key),
+    ...jsonField('value', value),
+    headers: headers.map((each) => [each.key, each.value && (textOf(each.value) ?? { base64: base64Of(each.value) })]),
+  };
 }
 
 function jsonField(name: string, bytes: Uint8Array | null): Record<string, string | null> {

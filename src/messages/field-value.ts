@@ -18,3 +18,5 @@ export type FieldValue =
   | readonly FieldValue[];
 
 export type FieldTable = ReadonlyMap<string, FieldValue>;
+
+export const NO_FIELDS: FieldTable = new Map();

@@ -2,6 +2,9 @@
 import type { FieldTable } from './field-value.ts';
 import { headersProperty, propertyPosition, textProperty, timestampProperty } from './message-properties.ts';
 
+/** As an entry of a table begins. */
+const BCC = '\x03BCC';
+
 export class RoutableProperties {
   routingKey = '';
   #bytes: Uint8Array = new Uint8Array(0);
@@ -23,6 +26,13 @@ export class RoutableProperties {
       this.#headersKnown = true;
     }
     return this.#headers;
+  }
+
+  /** Whether there is a header BCC, which nobody but the router may see. */
+  get hasBcc(): boolean {
+    if (this.#headersKnown && this.#headers === undefined) return false;
+    const bytes = Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+    return bytes.includes(BCC) && this.headers?.has('BCC') === true;
   }
 
   get messageId(): string | undefined {

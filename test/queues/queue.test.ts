@@ -265,3 +265,23 @@ describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
     expect(() => client.consume(queue)).toThrow();
   });
 });
+
+test('a queue that was emptied is empty after a restart, and goes on with priorities in their places', async () => {
+  const node = await startTestNode();
+  const settings = { maxPriority: 5 };
+  const before = await openQueue({ node, settings });
+  await before.publish('a', 'b', 'c');
+  const client = before.channel();
+  client.consume(before.queue, { noAck: true });
+  await before.queue.settlementsSynced();
+  await node.stop();
+  const { disk, clock, coordinator } = node;
+  const bed = await openQueue({ node: await startTestNode({ disk, clock, coordinator }), settings });
+  expect(bed.queue.readyCount).toBe(0);
+  await publish(bed.queue, 'low');
+  await publish(bed.queue, 'high', { properties: properties({ priority: 5 }) });
+  expect(bed.queue.readyCount).toBe(2);
+  const next = bed.channel();
+  next.consume(bed.queue, { noAck: true });
+  expect(next.bodies()).toEqual(['high', 'low']);
+});

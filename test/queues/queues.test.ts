@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { settle } from '../support/node-environment.ts';
+import type { FieldValue } from '../../src/messages/field-value.ts';
+import { encodeProperties } from '../../src/messages/message-properties.ts';
+import { createTopic, readValues, settle } from '../support/node-environment.ts';
 import { properties } from '../support/queue-bed.ts';
 import { QueueClient, restartQueueNode, startQueueNode } from '../support/queue-node.ts';
 
@@ -254,6 +256,168 @@ describe('consuming', () => {
     ).toBe(2);
     expect(seen).toEqual(['c', 'd']);
     expect(client.session.checkQueue('q').messageCount).toBe(3);
+  });
+});
+
+describe('messages that go elsewhere', () => {
+  const dlx = new Map([['x-dead-letter-exchange', 'amq.fanout']]);
+
+  test('are dead-lettered with the reason, and stay until that is stored', async () => {
+    const client = new QueueClient(await startQueueNode());
+    await client.declare({ arguments: dlx });
+    await client.declare({ name: 'dead' });
+    await client.session.bind(binding('amq.fanout', 'dead', ''));
+    await client.publish('a');
+    client.consume();
+    client.channel.reject(1, { multiple: false, requeue: false });
+    await settle();
+    client.consume('dead', { tag: 'd' });
+    await settle();
+    expect(client.received.at(-1)).toMatchObject({ body: 'a', consumer: 'd', exchange: 'amq.fanout', routingKey: 'q' });
+    expect(
+      client.session.listQueues().map(({ messageCount, unsettledCount }) => [messageCount, unsettledCount]),
+    ).toEqual([
+      [0, 0],
+      [0, 1],
+    ]);
+  });
+
+  test('are dropped where nothing is bound for dead letters', async () => {
+    const client = new QueueClient(await startQueueNode());
+    await client.declare({ arguments: dlx });
+    await client.publish('a');
+    client.consume();
+    client.channel.reject(1, { multiple: false, requeue: false });
+    await settle();
+    expect(client.session.listQueues()).toMatchObject([{ messageCount: 0, unsettledCount: 0 }]);
+  });
+
+  test('are refused by a full queue and dead-lettered (reject-publish-dlx)', async () => {
+    const client = new QueueClient(await startQueueNode());
+    await client.declare({
+      arguments: new Map<string, string | number>([...dlx, ['x-max-length', 1], ['x-overflow', 'reject-publish-dlx']]),
+    });
+    await client.declare({ name: 'dead' });
+    await client.session.bind(binding('amq.fanout', 'dead', ''));
+    expect([await client.publish('a'), await client.publish('b')]).toEqual([true, false]);
+    await settle();
+    expect(await client.get('dead', true)).toMatchObject({ body: 'b' });
+  });
+
+  test.each(['stop', 'crash'] as const)('wait for an exchange that delays, over a %s', async (how) => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    await client.declare();
+    const table = new Map([['x-delayed-type', 'direct']]);
+    await client.session.declareExchange({
+      ...TOPIC_EXCHANGE,
+      name: 'later',
+      kind: 'x-delayed-message',
+      arguments: table,
+    });
+    await client.session.bind(binding('later', 'q', 'k'));
+    const delayed = {
+      exchange: 'later',
+      routingKey: 'k',
+      properties: encodeProperties({ headers: new Map([['x-delay', 5000]]) }),
+    };
+    expect(await client.publish('a', delayed)).toBe(true);
+    expect(await client.publish('b', { exchange: 'later', routingKey: 'k' })).toBe(true);
+    node.clock.advance(3000);
+    const after = await restartQueueNode(node, how);
+    const next = new QueueClient(after);
+    next.consume();
+    await settle();
+    expect(next.bodies()).toEqual(['b']);
+    node.clock.advance(1900);
+    await settle();
+    expect(next.bodies()).toEqual([]);
+    node.clock.advance(200);
+    await settle();
+    await settle();
+    expect(next.bodies()).toEqual(['a']);
+    await next.session.deleteExchange('later', { ifUnused: false });
+    await settle();
+    expect(after.topics.names().filter((name) => name.startsWith('__queue.'))).toHaveLength(1);
+  });
+
+  test('whose delay ends while the broker is away arrive at its start', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'q']) {
+      await client.declare({ name });
+      await client.publish('before', { routingKey: name });
+    }
+    const table = new Map([['x-delayed-type', 'direct']]);
+    await client.session.declareExchange({
+      ...TOPIC_EXCHANGE,
+      name: 'later',
+      kind: 'x-delayed-message',
+      arguments: table,
+    });
+    await client.session.bind(binding('later', 'q', 'k'));
+    const properties = encodeProperties({ headers: new Map([['x-delay', 5000]]) });
+    expect(await client.publish('a', { exchange: 'later', routingKey: 'k', properties })).toBe(true);
+    await node.stop();
+    node.clock.advance(10_000);
+    const next = new QueueClient(await restartQueueNode(node, 'stop'));
+    next.consume();
+    await settle();
+    await settle();
+    expect(next.bodies()).toEqual(['before', 'a']);
+  });
+
+  test('go by BCC also after a delay', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    for (const name of ['q', 'secret']) await client.declare({ name });
+    const table = new Map([['x-delayed-type', 'direct']]);
+    await client.session.declareExchange({
+      ...TOPIC_EXCHANGE,
+      name: 'later',
+      kind: 'x-delayed-message',
+      arguments: table,
+    });
+    await client.session.bind(binding('later', 'q', 'k'));
+    await client.session.bind(binding('later', 'secret', 's'));
+    const headers = new Map<string, FieldValue>([
+      ['x-delay', 100],
+      ['BCC', ['s']],
+    ]);
+    const properties = encodeProperties({ headers });
+    expect(await client.publish('a', { exchange: 'later', routingKey: 'k', properties })).toBe(true);
+    node.clock.advance(100);
+    await settle();
+    expect(await client.get('q', true)).toMatchObject({ body: 'a' });
+    expect(await client.get('secret', true)).toMatchObject({ body: 'a' });
+  });
+
+  test('become records of a topic that an exchange is bound to', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    await createTopic(node, 'log', 2);
+    const toTopic = { ...binding('amq.topic', 'log', 'orders.#'), destinationKind: 'topic' as const };
+    await client.session.bind(toTopic);
+    expect(await client.publish('a', { exchange: 'amq.topic', routingKey: 'orders.new' })).toBe(true);
+    const values = [await readValues(node, 'log', 0, 0), await readValues(node, 'log', 0, 1)];
+    expect(values.flat()).toContain('a');
+    await client.session.unbind(toTopic);
+    expect(await client.publish('b', { exchange: 'amq.topic', routingKey: 'orders.new', mandatory: true })).toBe(true);
+    expect(client.returned).toEqual(['b']);
+  });
+
+  test('are taken once where a queue drops repetitions, also after a restart', async () => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    await client.declare({ arguments: new Map([['x-message-deduplication', true]]) });
+    const once = { properties: encodeProperties({ messageId: 'm1' }) };
+    expect([await client.publish('a', once), await client.publish('a again', once)]).toEqual([true, true]);
+    expect(await client.get('q', true)).toMatchObject({ body: 'a' });
+    expect(await client.get('q', true)).toBeUndefined();
+    await client.channel.settlementsSynced();
+    const next = new QueueClient(await restartQueueNode(node, 'crash'));
+    expect(await next.publish('a later', once)).toBe(true);
+    expect(await next.get('q', true)).toBeUndefined();
   });
 });
 

@@ -7,10 +7,10 @@ import { ManualClock } from '../../broker/ports/manual-clock.ts';
 import { type BatchLog, MemoryBatchLog, PartitionBatchLog } from '../../broker/queues/batch-log.ts';
 import type { MessageView } from '../../broker/queues/message-batch.ts';
 import type { StoredTarget } from '../../broker/queues/message-log.ts';
-import { type DeadLetterReason, Queue } from '../../broker/queues/queue.ts';
+import { type DeadLetterReason, Queue, type QueueOptions } from '../../broker/queues/queue.ts';
 import { QueueChannel } from '../../broker/queues/queue-channel.ts';
 import type { QueueConsumer } from '../../broker/queues/queue-consumer.ts';
-import { createTopic, type TestNode } from './node-environment.ts';
+import { createTopic, settle, type TestNode } from './node-environment.ts';
 
 export interface Delivered {
   readonly tag: number;
@@ -18,6 +18,9 @@ export interface Delivered {
   readonly body: string;
   readonly returns: number;
   readonly consumer: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly properties: Buffer;
 }
 
 /** A client's channel; what is delivered waits in `deliveries`. */
@@ -32,7 +35,7 @@ export class TestChannel {
   }
 
   deliver(consumer: QueueConsumer, tag: number, returns: number, view: MessageView): void {
-    this.deliveries.push({ tag, offset: view.offset, body: view.body.toString(), returns, consumer: consumer.tag });
+    this.deliveries.push(deliveredOf(tag, returns, view, consumer.tag));
   }
 
   onCancelled(consumer: QueueConsumer): void {
@@ -46,7 +49,7 @@ export class TestChannel {
   async get(queue: Queue, noAck = false): Promise<Delivered | undefined> {
     let got: Delivered | undefined;
     await this.channel.get(queue, noAck, (tag, returns, view) => {
-      got = { tag, offset: view.offset, body: view.body.toString(), returns, consumer: '' };
+      got = deliveredOf(tag, returns, view, '');
     });
     return got;
   }
@@ -55,6 +58,12 @@ export class TestChannel {
   bodies(): string[] {
     return this.deliveries.splice(0).map(({ body }) => body);
   }
+}
+
+function deliveredOf(tag: number, returns: number, view: MessageView, consumer: string): Delivered {
+  const { offset, exchange, routingKey } = view;
+  const properties = Buffer.from(view.properties);
+  return { tag, offset, body: view.body.toString(), returns, consumer, exchange, routingKey, properties };
 }
 
 export interface QueueBed {
@@ -74,6 +83,10 @@ export interface QueueBedOptions {
   /** Where its logs are; default: in memory. */
   readonly node?: TestNode;
   readonly name?: string;
+  /** Its logs, if they are not those of the name. */
+  readonly logs?: (clock: ManualClock) => Promise<Pick<QueueOptions, 'messages' | 'settlements'>>;
+  /** What becomes of dead letters; default: they are noted in `dead`. */
+  readonly deadLetter?: QueueOptions['deadLetter'];
 }
 
 export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed> {
@@ -83,7 +96,8 @@ export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed
   onTestFinished(() => deadlines.close());
   const dead: Array<{ body: string; reason: DeadLetterReason }> = [];
   const unused: Queue[] = [];
-  const logs = node === undefined ? memoryLogs(name) : await partitionLogs(node, name);
+  const ownLogs = async () => (node === undefined ? memoryLogs(name) : partitionLogs(node, name));
+  const logs = await (options.logs ?? ownLogs)(clock);
   const bed = { clock, dead, unused, deadLettersArrive: true };
   const queue = await Queue.open({
     name,
@@ -93,10 +107,12 @@ export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed
     deadlines,
     logger: silentLogger,
     readAheadBytes: 64 * 1024,
-    deadLetter: (_, view, reason, onDone) => {
-      if (bed.deadLettersArrive) dead.push({ body: view.body.toString(), reason });
-      onDone(bed.deadLettersArrive);
-    },
+    deadLetter:
+      options.deadLetter ??
+      ((_, view, reason, onDone) => {
+        if (bed.deadLettersArrive) dead.push({ body: view.body.toString(), reason });
+        onDone(bed.deadLettersArrive);
+      }),
     onUnused: (each) => unused.push(each),
   });
   return Object.assign(bed, {
@@ -132,12 +148,15 @@ export function publish(
   });
 }
 
-function memoryLogs(name: string): { messages: BatchLog; settlements: undefined } {
+export function memoryLogs(name: string): { messages: BatchLog; settlements: undefined } {
   const messages = new MemoryBatchLog({ name, batchBytesMax: 1024 * 1024, onBytes: () => {} });
   return { messages, settlements: undefined };
 }
 
-async function partitionLogs(node: TestNode, name: string): Promise<{ messages: BatchLog; settlements: BatchLog }> {
+export async function partitionLogs(
+  node: TestNode,
+  name: string,
+): Promise<{ messages: BatchLog; settlements: BatchLog }> {
   if (node.topics.get(name) === undefined) {
     await createTopic(node, name, 2, { 'retention.ms': '-1', 'segment.bytes': '4096' });
   }
@@ -190,4 +209,21 @@ export function properties(fields: {
 
 function shortString(text: string): Buffer {
   return Buffer.concat([Buffer.from([Buffer.byteLength(text)]), Buffer.from(text)]);
+}
+
+/** From here on the queue takes messages only some rounds of the disk later, as one that has much to do. */
+export function slowDown(queue: Queue): void {
+  const publish = queue.publish.bind(queue);
+  queue.publish = (message, target, number) => {
+    const copy = {
+      ...message,
+      properties: Buffer.from(message.properties),
+      body: message.body.map((piece) => Buffer.from(piece)),
+    };
+    void (async () => {
+      for (let turn = 0; turn < 6; turn++) await settle();
+      publish(copy, target, number);
+    })();
+    return true;
+  };
 }

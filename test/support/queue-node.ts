@@ -26,6 +26,7 @@ export async function startQueueNode(options: TestNodeOptions = {}): Promise<Que
   const queues = await Queues.open({
     coordinator,
     topics,
+    service: node.service,
     clock,
     random: options.random ?? new SeededRandom('queues'),
     logger: silentLogger,

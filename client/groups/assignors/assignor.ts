@@ -1,11 +1,11 @@
 /**
- * What an assignor is: the leader of a group gives it all subscriptions, and it says who consumes what. The four here have the
- * names, the rules and the bytes of Kafka's, so that members of any client may share a group. Pure.
+ * What an assignor is: the leader of a group gives it all subscriptions, and it says who consumes what. These have the
+ * names, the rules and the bytes of Kafka's (and kafkajs' name for one), so that members of any client may share a group. Pure.
  */
 import type { TopicPartition } from '../../topic-partition.ts';
 
-/** As Kafka clients spell them. */
-export type AssignorName = 'range' | 'roundrobin' | 'sticky' | 'cooperative-sticky';
+/** As Kafka clients spell them; `RoundRobinAssigner` is what kafkajs calls its round robin, the one assignor that it has. */
+export type AssignorName = 'range' | 'roundrobin' | 'RoundRobinAssigner' | 'sticky' | 'cooperative-sticky';
 
 /** A member as its subscription describes it. */
 export interface AssignorMember {

@@ -20,3 +20,6 @@ export const roundRobinAssignor: Assignor = {
   },
   userData: () => undefined,
 };
+
+/** For groups with members of kafkajs. */
+export const kafkajsRoundRobinAssignor: Assignor = { ...roundRobinAssignor, name: 'RoundRobinAssigner' };

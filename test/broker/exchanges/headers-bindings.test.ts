@@ -91,8 +91,8 @@ describe('headers bindings', () => {
   test('match as one binding at a time does, while bindings come and go', () => {
     fc.assert(
       fc.property(
-        fc.array(args, { maxLength: 15 }),
-        fc.array(fc.nat(), { maxLength: 15 }),
+        fc.array(args, { maxLength: 15, size: 'max' }),
+        fc.array(fc.nat(), { maxLength: 15, size: 'max' }),
         fc.array(entries, { minLength: 1, maxLength: 5 }),
         (tables, removals, messages) => {
           const bindings = new HeadersBindings();

@@ -235,10 +235,10 @@ describe('changes of bindings', () => {
     expect(router.bind(link('d -> queue:q', 'k'))).toBe(false);
     expect(router.bind(link('d -> queue:q', 'k', { a: 1 }))).toBe(true);
     expect(router.bindingsFromCount('d')).toBe(2);
-    expect(router.unbind(link('d -> queue:q', 'k'))).toBe(true);
-    expect(router.unbind(link('d -> queue:q', 'k'))).toBe(false);
+    expect(router.unbind(link('d -> queue:q', 'k'))).toBeDefined();
+    expect(router.unbind(link('d -> queue:q', 'k'))).toBeUndefined();
     expect(route(router, 'd', message('k'))).toEqual(['queue:q']);
-    expect(router.unbind(link('d -> queue:q', 'k', { a: 1 }))).toBe(true);
+    expect(router.unbind(link('d -> queue:q', 'k', { a: 1 }))).toBeDefined();
     expect(route(router, 'd', message('k'))).toEqual([]);
   });
 
@@ -330,7 +330,7 @@ describe('a router with a past', () => {
 
   test('routes as a new one does', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(change, sent), { maxLength: 25 }), (steps) => {
+      fc.property(fc.array(fc.tuple(change, sent), { maxLength: 25, size: 'max' }), (steps) => {
         const router = routerOf(EXCHANGES);
         for (const name of QUEUES) router.addQueue(name);
         const alternates = new Map<string, string | undefined>();
@@ -355,7 +355,7 @@ describe('a router with a past', () => {
           expect(route(router, name, to)).toEqual(route(fresh, name, to));
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 400 },
     );
   });
 });

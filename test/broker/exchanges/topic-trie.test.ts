@@ -75,8 +75,8 @@ describe('topic bindings', () => {
   test('match as one pattern at a time does, while bindings come and go', () => {
     fc.assert(
       fc.property(
-        fc.array(pattern, { maxLength: 20 }),
-        fc.array(fc.nat(), { maxLength: 20 }),
+        fc.array(pattern, { maxLength: 20, size: 'max' }),
+        fc.array(fc.nat(), { maxLength: 20, size: 'max' }),
         fc.array(key, { minLength: 1, maxLength: 6 }),
         (patterns, removals, keys) => {
           const trie = new TopicTrie();

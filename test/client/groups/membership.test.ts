@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { partitionKey } from '../../../client/topic-partition.ts';
+import type { BurrowError } from '../../../src/errors/burrow-error.ts';
 import { decodeSubscription } from '../../../src/groups/consumer-protocol.ts';
 import { settle } from '../../support/fake-client-clock.ts';
 import { expectShared, HEARTBEAT_MS, REBALANCE_MS, REFRESH_MS, SESSION_MS, setUp } from './membership-bed.ts';
@@ -472,7 +473,7 @@ describe('offsets', () => {
     const a = start();
     await rest();
     await Promise.all([1, 2, 3].map((offset) => a.membership.commit([{ topic: 't', partition: 0, offset }])));
-    expect(coordinator.commits).toEqual([[{ topic: 't', partition: 0, offset: 3 }]]);
+    expect(coordinator.commits).toMatchObject([[{ topic: 't', partition: 0, offset: 3 }]]);
     expect(
       await a.membership.committed([
         { topic: 't', partition: 0 },
@@ -512,6 +513,57 @@ describe('offsets', () => {
     expect(coordinator.committed.get('t-0')).toMatchObject({ offset: 5 });
     expect(coordinator.committed.has('t-3')).toBe(false);
     expect(a.membership.generationId).toBe(3);
+  });
+
+  test.each(['range', 'cooperative-sticky'] as const)(
+    'a commit that waited while another had the partition, and committed, does not undo that (%s)',
+    async (assignor) => {
+      const { coordinator, start, rest } = setUp();
+      const a = start({ assignors: [assignor] });
+      await rest();
+      a.host.failNext('commitOffsets', ...Array.from({ length: 100 }, () => 'COORDINATOR_NOT_AVAILABLE' as const));
+      const outcome = (partition: number, offset: number) =>
+        a.membership.commit([{ topic: 't', partition, offset }]).then(
+          () => 'stored',
+          (error: BurrowError) => error.code,
+        );
+      const first = [outcome(0, 4), outcome(3, 5)];
+      await settle();
+      // Waits behind the others: it was not even sent when the group went on.
+      const next = [outcome(0, 7), outcome(3, 6)];
+      await settle();
+      const b = start({ assignors: [assignor] });
+      await rest();
+      expect(b.owned()).toBe('t-2 t-3');
+      await b.membership.commit([{ topic: 't', partition: 3, offset: 9 }]);
+      await b.membership.leave();
+      await rest();
+      expect(a.owned()).toBe(T4);
+      a.host.failNext('commitOffsets');
+      await rest();
+      expect(await Promise.all(first)).toEqual(['stored', 'ILLEGAL_GENERATION']);
+      expect(await Promise.all(next)).toEqual(['stored', 'ILLEGAL_GENERATION']);
+      expect(coordinator.committed.get('t-0')).toMatchObject({ offset: 7 });
+      expect(coordinator.committed.get('t-3')).toMatchObject({ offset: 9 });
+    },
+  );
+
+  test('a static member that missed a generation loses what it kept, since others may have had it', async () => {
+    const { clock, coordinator, start, rest } = setUp();
+    const longSession = { sessionTimeoutMs: 300_000, rebalanceTimeoutMs: 20_000 };
+    const a = start({ ...longSession, groupInstanceId: 'a' });
+    await rest();
+    expect(a.owned()).toBe(T4);
+    // It hears of the rebalance and cannot join: the others go on without it, and it stays in the group.
+    a.host.failNext('join', ...Array.from({ length: 100 }, () => 'COORDINATOR_LOADING' as const));
+    const b = start({ ...longSession, groupInstanceId: 'b' });
+    await clock.advance(25_000);
+    expect([coordinator.generationId, b.membership.generationId, a.membership.generationId]).toEqual([2, 2, 1]);
+    a.host.failNext('join');
+    await clock.advance(10_000);
+    expect(a.events).toContain(`lost ${T4}`);
+    expect(a.events.filter((event) => event.startsWith('revoked'))).toEqual([]);
+    expectShared([a, b], T4);
   });
 
   test('a commit that is refused as unknown makes the member join again', async () => {
