@@ -3,10 +3,12 @@ import { parseArgs } from 'node:util';
 import { FULL_GROUPS, QUICK_GROUPS, runGroupsBenchmark } from './groups/groups-benchmark.ts';
 import { FULL, QUICK, runLogBenchmark } from './log/log-benchmark.ts';
 import { PUSH_FULL, PUSH_QUICK, runPushBenchmark } from './push/push-benchmark.ts';
+import { FULL_QUEUES, QUICK_QUEUES, runQueueBenchmark } from './queues/sdk-benchmark.ts';
 
 const USAGE = `usage: npm run bench -- log [--quick] [--rounds N] [--records N] [--large-log-gib N]
        npm run bench -- groups [--quick] [--rounds N] [--records N] [--note TEXT]
        npm run bench -- push [--quick] [--rounds N] [--records N]
+       npm run bench -- queues [--quick] [--rounds N] [--records N]
 `;
 
 const { values, positionals } = parseArgs({
@@ -35,6 +37,15 @@ switch (positionals[0]) {
     const base = values.quick ? QUICK_GROUPS : FULL_GROUPS;
     const rounds = Number(values.rounds ?? base.rounds);
     await runGroupsBenchmark({ ...base, rounds, records: Number(values.records ?? base.records) }, values.note);
+    break;
+  }
+  case 'queues': {
+    const queues = values.quick ? QUICK_QUEUES : FULL_QUEUES;
+    await runQueueBenchmark({
+      ...queues,
+      rounds: Number(values.rounds ?? queues.rounds),
+      messages: Number(values.records ?? queues.messages),
+    });
     break;
   }
   case 'push': {

@@ -35,6 +35,7 @@ export async function startListeners(
     const listener = await startNativeListener({
       service,
       groups,
+      queues,
       host,
       port: settings.port,
       clock: systemClock,

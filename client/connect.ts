@@ -11,6 +11,13 @@ import { DeadLetters } from './dead-letters/dead-letters.ts';
 import { integerOption } from './options.ts';
 import { Producer } from './producer/producer.ts';
 import type { ProducerOptions } from './producer/producer-options.ts';
+import type { Exchange } from './queues/exchange.ts';
+import type { MessageBody } from './queues/message-options.ts';
+import { PUBLISHER_DEFAULTS, type PublisherOptions } from './queues/publisher.ts';
+import type { Queue } from './queues/queue.ts';
+import type { QueueMessage } from './queues/queue-message.ts';
+import { listVirtualHostsRequest } from './queues/queue-requests.ts';
+import { type RequestOptions, VirtualHost } from './queues/virtual-host.ts';
 import { openSocket } from './socket.ts';
 import { Subscriber } from './subscriber/subscriber.ts';
 import type { BatchHandler, RecordHandler, SubscribeOptions, Topics } from './subscriber/subscriber-options.ts';
@@ -30,6 +37,13 @@ export interface ConnectOptions {
   metadataAgeMaxMs?: number;
   /** Largest message accepted from a broker, in bytes. Must exceed the largest record batch. Default 64 MiB. */
   frameBytesMax?: number;
+  /**
+   * How long a message published to an exchange may take to be confirmed, in milliseconds, attempts after lost connections
+   * included. Default 30,000.
+   */
+  publishTimeoutMs?: number;
+  /** Messages published to exchanges and not confirmed yet, in bytes; beyond it publishing is refused. Default 64 MiB. */
+  publishBufferBytes?: number;
 }
 
 const DEFAULT_PORT = 7420;
@@ -83,6 +97,16 @@ export function createClient(
       clock,
       openSocket,
     }),
+    {
+      publishTimeoutMs: integerOption('publishTimeoutMs', options.publishTimeoutMs, {
+        fallback: PUBLISHER_DEFAULTS.publishTimeoutMs,
+        min: 1,
+      }),
+      publishBufferBytes: integerOption('publishBufferBytes', options.publishBufferBytes, {
+        fallback: PUBLISHER_DEFAULTS.publishBufferBytes,
+        min: 1,
+      }),
+    },
   );
 }
 
@@ -94,10 +118,13 @@ interface Closable {
 export class Client {
   readonly #cluster: Cluster;
   readonly #children = new Set<Closable>();
+  readonly #publisherOptions: PublisherOptions;
+  readonly #virtualHosts = new Map<string, VirtualHost>();
   #closing: Promise<void> | undefined;
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Cluster, publisherOptions: PublisherOptions = PUBLISHER_DEFAULTS) {
     this.#cluster = cluster;
+    this.#publisherOptions = publisherOptions;
   }
 
   /** Of the broker that answered last; undefined while there is no connection. */
@@ -172,6 +199,38 @@ export class Client {
     return new Admin(this.#cluster);
   }
 
+  /** Exchanges and queues live in virtual hosts; there is always '/'. */
+  virtualHost(name = '/'): VirtualHost {
+    this.#checkOpen();
+    let host = this.#virtualHosts.get(name);
+    if (host === undefined) {
+      host = new VirtualHost(this.#cluster, name, this.#publisherOptions);
+      this.#virtualHosts.set(name, host);
+    }
+    return host;
+  }
+
+  /** An exchange of the virtual host '/', unless told otherwise; '' is the default exchange. */
+  exchange(name: string, options: { readonly virtualHost?: string } = {}): Exchange {
+    return this.virtualHost(options.virtualHost).exchange(name);
+  }
+
+  /** A queue of the virtual host '/', unless told otherwise. Without a name, the broker makes one up when it is declared. */
+  queue(name = '', options: { readonly virtualHost?: string } = {}): Queue {
+    return this.virtualHost(options.virtualHost).queue(name);
+  }
+
+  /** Publishes a question and resolves with the answer: see {@link VirtualHost.request}. */
+  request(to: Queue | Exchange, body: MessageBody, options: RequestOptions = {}): Promise<QueueMessage> {
+    this.#checkOpen();
+    return to.host.request(to, body, options);
+  }
+
+  /** Sorted. */
+  async listVirtualHosts(): Promise<string[]> {
+    return (await listVirtualHostsRequest(this.virtualHost().target())).sort();
+  }
+
   /** Lists, reads, replays and purges what subscribers have given up. */
   deadLetters(): DeadLetters {
     this.#checkOpen();
@@ -184,7 +243,8 @@ export class Client {
   }
 
   /**
-   * Closes producers (which send what they have, for at most `timeoutMs`, default 30,000), consumers, subscribers and connections.
+   * Closes producers (which send what they have, for at most `timeoutMs`, default 30,000), consumers, subscribers and connections; waits for
+   * messages that were published to be confirmed and for handlers that run.
    * Idempotent.
    */
   close(options: { timeoutMs?: number } = {}): Promise<void> {
@@ -193,7 +253,7 @@ export class Client {
   }
 
   async #close(options: { timeoutMs?: number }): Promise<void> {
-    await Promise.all([...this.#children].map((child) => child.close(options)));
+    await Promise.all([...this.#children, ...this.#virtualHosts.values()].map((child) => child.close(options)));
     this.#cluster.close();
   }
 

@@ -8,13 +8,12 @@
  * It never repeats a request by itself: only the caller knows whether that is safe.
  */
 import { BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
-import { decodeRecordsPush, decodeResponse, decodeServerFrame, encodeRequest } from '../src/protocol/frame.ts';
+import { decodeResponse, decodeServerFrame, encodeRequest } from '../src/protocol/frame.ts';
 import type { MessageName, RequestOf, ResponseOf } from '../src/protocol/messages.ts';
-import { GOING_AWAY_PUSH, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, RECORDS_PUSH } from '../src/protocol/version.ts';
+import { GOING_AWAY_PUSH, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../src/protocol/version.ts';
 import { type Backoff, backoffDelayMs } from './backoff.ts';
 import type { ClientClock, ClientTimer } from './clock.ts';
 import { ConnectionState } from './connection-state.ts';
-import type { PushChannelHandlers } from './push-channel.ts';
 import type { OpenSocket, Socket } from './socket-types.ts';
 
 export interface ConnectionOptions {
@@ -59,6 +58,13 @@ const HELLO_CORRELATION_ID = 0;
 /** What hello says of this client. */
 const SOFTWARE = 'burrowmq-js/0.1';
 
+export interface StreamHandlers {
+  /** `type` is one of the protocol's; unknown ones are to be ignored. What it throws ends the connection: the broker sent nonsense. */
+  onPush(type: number, body: unknown): void;
+  /** Once; nothing comes after it. */
+  onLost(error: BurrowError): void;
+}
+
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #state: ConnectionState;
@@ -76,8 +82,8 @@ export class Connection {
   /** Written, by correlation id. */
   readonly #inFlight = new Map<number, PendingRequest>();
   #readyWaiters: ReadyWaiter[] = [];
-  /** Push streams, by id. */
-  readonly #streams = new Map<number, PushChannelHandlers>();
+  /** Whatever gets pushes: push streams and channels of queues, by id. */
+  readonly #streams = new Map<number, StreamHandlers>();
   #nextStreamId = 1;
 
   constructor(addresses: readonly string[], options: ConnectionOptions) {
@@ -129,7 +135,7 @@ export class Connection {
   }
 
   /** Hands on what is pushed under the id that it returns, until the connection is lost or {@link Connection.removeStream}. */
-  addStream(handlers: PushChannelHandlers): number {
+  addStream(handlers: StreamHandlers): number {
     const streamId = this.#nextStreamId;
     // Never used again, even by another socket: what is late finds nobody.
     this.#nextStreamId += 1;
@@ -232,8 +238,8 @@ export class Connection {
     try {
       const frame = decodeServerFrame(bytes);
       if (frame.kind === 'push') {
-        if (frame.type === RECORDS_PUSH) this.#streams.get(frame.streamId)?.onRecords(decodeRecordsPush(frame.body));
-        else if (frame.type === GOING_AWAY_PUSH) this.#onGoingAway();
+        if (frame.type === GOING_AWAY_PUSH) this.#onGoingAway();
+        else this.#streams.get(frame.streamId)?.onPush(frame.type, frame.body);
         return;
       }
       if (this.#state.phase === 'handshaking') this.#onHello(frame.error, frame.body);

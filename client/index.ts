@@ -1,6 +1,8 @@
 /** The SDK's public face: `import { connect } from 'burrowmq'`. */
 export { BurrowError, type BurrowErrorOptions, isBurrowError } from '../src/errors/burrow-error.ts';
 export type { ErrorName } from '../src/errors/table.ts';
+export type { FieldTable, FieldValue } from '../src/messages/field-value.ts';
+export type { MessageProperties } from '../src/messages/message-properties.ts';
 export type { PartitionFunction } from '../src/partitioner.ts';
 export type { Codec } from '../src/records/batch-header.ts';
 export type { RecordHeader } from '../src/records/record-header.ts';
@@ -40,6 +42,16 @@ export type { Producer } from './producer/producer.ts';
 export type { RecordMetadata } from './producer/producer-batch.ts';
 export type { HeaderValue, ProducerOptions, ProducerRecord, RecordHeaders } from './producer/producer-options.ts';
 export type { SendManyResult, StoredRange } from './producer/watchers.ts';
+export type { ConsumeOptions, MessageHandler } from './queues/consumer-options.ts';
+export type { Exchange, PublishOptions } from './queues/exchange.ts';
+export type { HeaderInput, HeadersInput } from './queues/field-values.ts';
+export type { MessageBody, MessageOptions } from './queues/message-options.ts';
+export type { BrowseOptions, Queue } from './queues/queue.ts';
+export type { QueueConsumer } from './queues/queue-consumer.ts';
+export type { BrowsedMessage, QueueMessage } from './queues/queue-message.ts';
+export type { ExchangeOptions, QueueOptions } from './queues/queue-options.ts';
+export type { BindingInfo, DeclaredQueue, ExchangeInfo, QueueInfo } from './queues/queue-requests.ts';
+export type { RequestOptions, VirtualHost } from './queues/virtual-host.ts';
 export type { ConfigEntry, PartitionStatus } from './requests.ts';
 export {
   bytesSerializer,

@@ -7,7 +7,9 @@
  */
 import { type BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
 import type { ErrorName } from '../src/errors/table.ts';
+import { decodeRecordsPush } from '../src/protocol/frame.ts';
 import type { RecordsPush, RequestOf } from '../src/protocol/messages.ts';
+import { RECORDS_PUSH } from '../src/protocol/version.ts';
 import type { ClientClock, ClientTimer } from './clock.ts';
 import type { Connection } from './connection.ts';
 
@@ -48,9 +50,10 @@ export class PushChannel {
     this.#handlers = handlers;
     this.#timeoutMs = options.timeoutMs;
     this.#streamId = connection.addStream({
-      onRecords: (push) => {
+      onPush: (type, body) => {
+        if (type !== RECORDS_PUSH) return;
         this.#heard = true;
-        handlers.onRecords(push);
+        handlers.onRecords(decodeRecordsPush(body));
       },
       onLost: (error) => this.#lose(error),
     });

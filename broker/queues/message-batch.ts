@@ -157,24 +157,25 @@ export class MessageView {
   propertiesPosition = 0;
   /** 0 without properties. */
   propertiesBytes = 0;
+  keyPosition = 0;
+  keyBytes = 0;
+  exchangePosition = 0;
+  /** 0 for the default exchange. */
+  exchangeBytes = 0;
   isDeadLetter = false;
-  #keyPosition = 0;
-  #keyBytes = 0;
-  #exchangePosition = 0;
-  #exchangeBytes = 0;
 
   /** Looks at the record at which `cursor` stands. False if it is no message. Per message. */
   set(cursor: RecordCursor, offset: number, timestampMs: number): boolean {
     this.offset = offset;
     this.timestampMs = timestampMs;
     this.bytes = cursor.bytes as Buffer;
-    this.#keyPosition = cursor.keyPosition;
-    this.#keyBytes = Math.max(0, cursor.keyBytes);
+    this.keyPosition = cursor.keyPosition;
+    this.keyBytes = Math.max(0, cursor.keyBytes);
     this.bodyPosition = cursor.valuePosition;
     this.bodyBytes = Math.max(0, cursor.valueBytes);
     this.propertiesBytes = 0;
     this.isDeadLetter = false;
-    this.#exchangeBytes = 0;
+    this.exchangeBytes = 0;
     let at = cursor.headersPosition;
     for (let header = 0; header < cursor.headersCount; header++) {
       // Written by the builder above: names of one byte, lengths that the cursor has checked.
@@ -194,8 +195,8 @@ export class MessageView {
         this.propertiesPosition = at;
         this.propertiesBytes = length;
       } else if (name === EXCHANGE_HEADER) {
-        this.#exchangePosition = at;
-        this.#exchangeBytes = length;
+        this.exchangePosition = at;
+        this.exchangeBytes = length;
       } else if (name === DEAD_LETTER_HEADER) this.isDeadLetter = true;
       else return false;
       at += length;
@@ -204,11 +205,11 @@ export class MessageView {
   }
 
   get routingKey(): string {
-    return this.bytes.toString('utf8', this.#keyPosition, this.#keyPosition + this.#keyBytes);
+    return this.bytes.toString('utf8', this.keyPosition, this.keyPosition + this.keyBytes);
   }
 
   get exchange(): string {
-    return this.bytes.toString('utf8', this.#exchangePosition, this.#exchangePosition + this.#exchangeBytes);
+    return this.bytes.toString('utf8', this.exchangePosition, this.exchangePosition + this.exchangeBytes);
   }
 
   /** A view on the batch. */

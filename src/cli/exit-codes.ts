@@ -15,6 +15,9 @@ export function exitCodeOf(error: BurrowError): number {
       return EXIT_UNREACHABLE;
     case 'UNKNOWN_TOPIC_OR_PARTITION':
     case 'UNKNOWN_TOPIC_ID':
+    case 'EXCHANGE_NOT_FOUND':
+    case 'QUEUE_NOT_FOUND':
+    case 'VHOST_NOT_FOUND':
       return EXIT_NOT_FOUND;
     case 'INVALID_ARGUMENT':
     case 'INVALID_CONFIG':

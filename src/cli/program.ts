@@ -1,15 +1,19 @@
 /** The `burrow` command: its subcommands, and how any failure becomes one line and an exit code. */
 import { Command, CommanderError } from 'commander';
 import { BurrowError, toBurrowError } from '../errors/burrow-error.ts';
+import { addBindingCommand } from './binding.ts';
 import { addConsumeCommand } from './consume.ts';
 import { addDlqCommand } from './dlq.ts';
+import { addExchangeCommand } from './exchange.ts';
 import { EXIT_USAGE, errorLine, exitCodeOf } from './exit-codes.ts';
 import { addGroupCommand } from './group.ts';
 import { addLogCommand } from './log.ts';
 import { addProduceCommand } from './produce.ts';
+import { addQueueCommand } from './queue.ts';
 import { addStartCommand } from './start.ts';
 import { addTopicCommand } from './topic.ts';
 import { packageVersion } from './version.ts';
+import { addVirtualHostCommand } from './vhost.ts';
 
 /** Runs a command line (without `node` and the script) and resolves to the process's exit code. */
 export async function runCommandLine(words: readonly string[]): Promise<number> {
@@ -26,6 +30,10 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   addConsumeCommand(program);
   addGroupCommand(program);
   addDlqCommand(program);
+  addExchangeCommand(program);
+  addQueueCommand(program);
+  addBindingCommand(program);
+  addVirtualHostCommand(program);
   addLogCommand(program);
   try {
     await program.parseAsync(words, { from: 'user' });

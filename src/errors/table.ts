@@ -639,6 +639,30 @@ const TABLE = {
     'A delivery stayed unsettled for longer than the consumer timeout.',
     'Settle sooner, lower the prefetch, or raise x-consumer-timeout.',
   ),
+  CHANNEL_NOT_FOUND: row(
+    160,
+    false,
+    undefined,
+    connection(504),
+    'The connection has no such channel.',
+    'Open it first; channels end with their connection.',
+  ),
+  CHANNEL_LIMIT: row(
+    161,
+    false,
+    undefined,
+    connection(530),
+    'The connection has as many channels as it may.',
+    'Close some, or use another connection.',
+  ),
+  UNROUTABLE: row(
+    162,
+    false,
+    undefined,
+    undefined,
+    'The message was published as mandatory, and no queue took it.',
+    'Bind a queue for it first.',
+  ),
 
   // 200–: the client itself
   CONNECTION_LOST: row(

@@ -10,6 +10,9 @@ import { BurrowError } from '../errors/burrow-error.ts';
 import { errorNameByNumber } from '../errors/table.ts';
 import { encodeValue, encodeValueParts } from './encode-value.ts';
 import {
+  DELIVERIES_PUSH_BODY,
+  type DeliveriesPush,
+  ENDED_PUSH_BODY,
   MESSAGES,
   type MessageName,
   RECORDS_PUSH_BODY,
@@ -19,7 +22,14 @@ import {
 } from './messages.ts';
 import { REQUEST_SCAN_LIMITS, SCAN_LIMITS, type ScanLimits, scanValue } from './scan-value.ts';
 import type { Schema } from './schema.ts';
-import { GOING_AWAY_PUSH, RECORDS_PUSH, RESPONSE_FRAME } from './version.ts';
+import {
+  type CHANNEL_CLOSED_PUSH,
+  type CONSUMER_ENDED_PUSH,
+  DELIVERIES_PUSH,
+  GOING_AWAY_PUSH,
+  RECORDS_PUSH,
+  RESPONSE_FRAME,
+} from './version.ts';
 
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, int64AsType: 'number' });
 
@@ -82,6 +92,28 @@ export function encodeRecordsPushParts(streamId: number, push: RecordsPush): Uin
 /** Checks the body of a push of records. */
 export function decodeRecordsPush(body: unknown): RecordsPush {
   return RECORDS_PUSH_BODY.decode(body, 'records');
+}
+
+/** In parts, likewise. */
+export function encodeDeliveriesPushParts(channelId: number, push: DeliveriesPush): Uint8Array[] {
+  return encodeValueParts([DELIVERIES_PUSH, channelId, DELIVERIES_PUSH_BODY.encode(push)]);
+}
+
+export function decodeDeliveriesPush(body: unknown): DeliveriesPush {
+  return DELIVERIES_PUSH_BODY.decode(body, 'deliveries');
+}
+
+export function encodeEndedPush(
+  type: typeof CONSUMER_ENDED_PUSH | typeof CHANNEL_CLOSED_PUSH,
+  channelId: number,
+  error: BurrowError,
+): Uint8Array {
+  return encodeValue([type, channelId, [error.number, error.message]]);
+}
+
+/** Why a consumer or a channel has ended. */
+export function decodeEndedPush(body: unknown): BurrowError {
+  return entryError(ENDED_PUSH_BODY.decode(body, 'ended')) ?? new BurrowError('INTERNAL_ERROR');
 }
 
 /** Throws MALFORMED_FRAME. Binaries in the body are slices of `bytes`. */

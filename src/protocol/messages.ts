@@ -41,6 +41,28 @@ const member = { groupId: name, generationId: int32, memberId: name, groupInstan
 const topicPartition = struct({ topic: name, partition: int32 });
 const streamPartition = struct({ topic: name, partition: int32, offset: int53, currentLeaderEpoch: int32 });
 
+/** Arguments of a declaration or binding: entries of an AMQP field table (0-9-1, section 4.2.5.5), without its length. */
+const argumentTable = binary(0xffff);
+/** Where a list is read from and how far; brokers answer with fewer if they wish, and with none at the end. */
+const page = { skip: uint32, limit: uint32 };
+const named = struct({ name, ...result });
+const queueResult = { name, ...result, messageCount: int53 };
+/** Kind of the destination: 0 queue, 1 exchange, 2 topic. */
+const binding = struct({
+  source: name,
+  destinationKind: int8,
+  destination: name,
+  bindingKey: name,
+  arguments: argumentTable,
+});
+const deliveries = {
+  baseTag: int53,
+  baseTimestampMs: int53,
+  count: uint32,
+  /** Packed: see packed-deliveries.ts. */
+  messages: pieces(BINARY_MAX),
+};
+
 /** Isolation of reads: 0 up to the high watermark, 1 up to the last stable offset. */
 const isolation = int8;
 
@@ -358,6 +380,146 @@ export const MESSAGES = {
     struct({ groupIds: entries(name) }),
     struct({ groups: entries(struct({ groupId: name, ...result })) }),
   ),
+
+  // 40–52: virtual hosts, exchanges, queues and bindings
+  listVirtualHosts: define(40, struct({}), struct({ names: entries(name) })),
+  createVirtualHosts: define(41, struct({ names: entries(name) }), struct({ virtualHosts: entries(named) })),
+  deleteVirtualHosts: define(42, struct({ names: entries(name) }), struct({ virtualHosts: entries(named) })),
+  declareExchanges: define(
+    43,
+    struct({
+      virtualHost: name,
+      exchanges: entries(
+        struct({
+          name,
+          passive: bool,
+          kind: name,
+          durable: bool,
+          autoDelete: bool,
+          internal: bool,
+          arguments: argumentTable,
+        }),
+      ),
+    }),
+    struct({ exchanges: entries(named) }),
+  ),
+  deleteExchanges: define(
+    44,
+    struct({ virtualHost: name, exchanges: entries(struct({ name, ifUnused: bool })) }),
+    struct({ exchanges: entries(named) }),
+  ),
+  listExchanges: define(
+    45,
+    struct({ virtualHost: name, ...page }),
+    struct({
+      exchanges: entries(
+        struct({ name, kind: name, durable: bool, autoDelete: bool, internal: bool, arguments: argumentTable }),
+      ),
+    }),
+  ),
+  declareQueues: define(
+    46,
+    struct({
+      virtualHost: name,
+      queues: entries(
+        struct({ name, passive: bool, durable: bool, exclusive: bool, autoDelete: bool, arguments: argumentTable }),
+      ),
+    }),
+    struct({ queues: entries(struct({ ...queueResult, consumerCount: int53 })) }),
+  ),
+  deleteQueues: define(
+    47,
+    struct({ virtualHost: name, queues: entries(struct({ name, ifUnused: bool, ifEmpty: bool })) }),
+    struct({ queues: entries(struct(queueResult)) }),
+  ),
+  purgeQueues: define(
+    48,
+    struct({ virtualHost: name, names: entries(name) }),
+    struct({ queues: entries(struct(queueResult)) }),
+  ),
+  listQueues: define(
+    49,
+    struct({ virtualHost: name, ...page }),
+    struct({
+      queues: entries(
+        struct({
+          name,
+          durable: bool,
+          exclusive: bool,
+          autoDelete: bool,
+          arguments: argumentTable,
+          policy: nullable(name),
+          messageCount: int53,
+          unsettledCount: int53,
+          consumerCount: int53,
+          storedBytes: int53,
+          failureErrorNumber: errorNumber,
+          failureMessage: message,
+        }),
+      ),
+    }),
+  ),
+  bind: define(
+    50,
+    struct({ virtualHost: name, bindings: entries(binding) }),
+    struct({ bindings: entries(struct(result)) }),
+  ),
+  unbind: define(
+    51,
+    struct({ virtualHost: name, bindings: entries(binding) }),
+    struct({ bindings: entries(struct(result)) }),
+  ),
+  listBindings: define(52, struct({ virtualHost: name, ...page }), struct({ bindings: entries(binding) })),
+  browseQueue: define(53, struct({ virtualHost: name, queue: name, ...page, bytesMax: uint32 }), struct(deliveries)),
+
+  // 54–61: channels, on which messages are published and consumed
+  openChannel: define(54, struct({ channelId: uint32, virtualHost: name }), struct({})),
+  closeChannel: define(55, struct({ channelId: uint32 }), struct({})),
+  publish: define(
+    56,
+    struct({
+      channelId: uint32,
+      count: uint32,
+      /** Packed: see packed-publishes.ts. */
+      messages: pieces(BINARY_MAX),
+    }),
+    struct({
+      /** Positions in the request, half open. */
+      refused: entries(struct({ start: uint32, end: uint32, ...result })),
+      unroutable: entries(struct({ start: uint32, end: uint32 })),
+    }),
+  ),
+  consume: define(
+    57,
+    struct({
+      channelId: uint32,
+      queue: name,
+      prefetch: uint32,
+      noAck: bool,
+      exclusive: bool,
+      arguments: argumentTable,
+    }),
+    struct({}),
+  ),
+  cancelConsumer: define(58, struct({ channelId: uint32 }), struct({})),
+  /** Without `sync` it has no answer of its own. */
+  settle: define(
+    59,
+    struct({
+      channelId: uint32,
+      sync: bool,
+      /** Delivery tags from `start` to before `end`. */
+      settlements: entries(struct({ start: int53, end: int53, outcome: int8 })),
+    }),
+    struct({}),
+  ),
+  getMessage: define(
+    60,
+    struct({ channelId: uint32, queue: name, noAck: bool }),
+    struct({ ...deliveries, messagesLeft: int53 }),
+  ),
+  /** Of a consumer that does not acknowledge. Has no answer of its own. */
+  addDeliveryCredit: define(61, struct({ channelId: uint32, messages: uint32 }), struct({})),
 } as const;
 
 /** What the broker sends of a push stream, unasked. */
@@ -377,6 +539,14 @@ export const RECORDS_PUSH_BODY = struct({
 });
 
 export type RecordsPush = Infer<typeof RECORDS_PUSH_BODY>;
+
+/** Messages for the consumer of a channel, unasked. */
+export const DELIVERIES_PUSH_BODY = struct(deliveries);
+
+export type DeliveriesPush = Infer<typeof DELIVERIES_PUSH_BODY>;
+
+/** Why a channel's consumer, or the channel itself, has come to an end. */
+export const ENDED_PUSH_BODY = struct(result);
 
 export type MessageName = keyof typeof MESSAGES;
 export type RequestOf<N extends MessageName> = Infer<(typeof MESSAGES)[N]['request']>;

@@ -12,6 +12,12 @@ export const RESPONSE_FRAME = 0;
 export const GOING_AWAY_PUSH = 1;
 /** Records of a push stream; body: `RECORDS_PUSH_BODY` in messages.ts. */
 export const RECORDS_PUSH = 2;
+/** Messages of a queue for the consumer of a channel; body: `DELIVERIES_PUSH_BODY`. The stream id is the channel's. */
+export const DELIVERIES_PUSH = 3;
+/** The broker has ended the consumer of a channel; body: `ENDED_PUSH_BODY`. */
+export const CONSUMER_ENDED_PUSH = 4;
+/** The broker has closed a channel; body: `ENDED_PUSH_BODY`. */
+export const CHANNEL_CLOSED_PUSH = 5;
 
 /** Largest frame by default: a fetch answer of 16 MiB and its frame. */
 export const FRAME_BYTES_MAX_DEFAULT = 17 * 1024 * 1024;

@@ -5,7 +5,14 @@ import { NATIVE_LIMITS, type NativeLimits } from '../../broker/listeners/native/
 import { OPTION_TABLE, type OptionName } from '../../broker/options.ts';
 import { ERROR_TABLE } from '../../src/errors/table.ts';
 import { encodeRequest, encodeResponse } from '../../src/protocol/frame.ts';
-import { ENTRIES_MAX, MESSAGES, type MessageName, RECORDS_PUSH_BODY } from '../../src/protocol/messages.ts';
+import {
+  DELIVERIES_PUSH_BODY,
+  ENDED_PUSH_BODY,
+  ENTRIES_MAX,
+  MESSAGES,
+  type MessageName,
+  RECORDS_PUSH_BODY,
+} from '../../src/protocol/messages.ts';
 import { REQUEST_SCAN_LIMITS } from '../../src/protocol/scan-value.ts';
 import { HELLO_FRAME_BYTES_MAX, SUBPROTOCOL } from '../../src/protocol/version.ts';
 import { testBatch } from '../support/batches.ts';
@@ -75,8 +82,12 @@ test.each(Object.keys(MESSAGES) as MessageName[])('%s has the fields that the pa
   expect(tableRows(text, 'Response')).toEqual(describeType(parseNotation(response.notation)).rows);
 });
 
-test('the push of records has the fields that the page lists, in that order', () => {
-  expect(tableRows(PAGE, 'Push')).toEqual(describeType(parseNotation(RECORDS_PUSH_BODY.notation)).rows);
+test.each([
+  ['records', 'Push', RECORDS_PUSH_BODY],
+  ['deliveries', 'Deliveries', DELIVERIES_PUSH_BODY],
+  ['the end of a consumer or channel', 'Ended', ENDED_PUSH_BODY],
+])('the push of %s has the fields that the page lists, in that order', (_, head, { notation }) => {
+  expect(tableRows(PAGE, head)).toEqual(describeType(parseNotation(notation)).rows);
 });
 
 const hexBlocks = Array.from(PAGE.matchAll(/```hex\n([\s\S]*?)```/g), ([, block]) =>

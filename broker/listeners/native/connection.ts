@@ -24,12 +24,15 @@ import { HELLO_FRAME_BYTES_MAX, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } fro
 import type { PendingFetch } from '../../partitions/broker-service.ts';
 import type { Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import type { QueueService } from '../../queues/queue-service.ts';
 import { FetchBudget } from './fetch-budget.ts';
-import type { HandlerContext, SimpleMessage, StreamMessage } from './handler.ts';
+import type { HandlerContext, QueueChannelMessage, SimpleMessage, StreamMessage } from './handler.ts';
 import { beginFetch, fetchResponse, handle } from './handlers.ts';
 import { Liveness } from './liveness.ts';
 import { Outgoing } from './outgoing.ts';
 import { PushStreams } from './push-streams.ts';
+import { QueueChannels } from './queue-channels.ts';
+import { QueueSessions } from './queue-sessions.ts';
 
 /** Close codes of the protocol, beside those of RFC 6455 section 7.4. */
 const CLOSE_GOING_AWAY = 1001;
@@ -49,7 +52,9 @@ const CLOSE_REASON_BYTES_MAX = 123;
 /** Room for the heads of the first frame and for a ping before it. */
 const FIRST_FRAME_SLACK_BYTES = 64;
 
-export interface ConnectionContext extends Omit<HandlerContext, 'peer'> {
+export interface ConnectionContext extends Omit<HandlerContext, 'peer' | 'queues'> {
+  /** Undefined where there are no queues. */
+  readonly queueService: QueueService | undefined;
   readonly logger: Logger;
   readonly software: string;
   readonly batchBytesMax: number;
@@ -77,6 +82,8 @@ export class NativeConnection {
   #phase: Phase = 'greeting';
   /** Once the peer has said hello. */
   #handlerContext: HandlerContext | undefined;
+  readonly #queueSessions: QueueSessions;
+  readonly #queueChannels: QueueChannels;
   /** Arrived but not started: one read of the socket may bring more than there is room for. */
   readonly #backlog: Buffer[] = [];
   /** Administrative requests that wait for the one that runs. */
@@ -112,6 +119,19 @@ export class NativeConnection {
       owesTooMuch: () => this.#owesTooMuch(),
       onTaken: this.#onTaken,
       onUnexpected: (error) => this.#log('pushing failed', toBurrowError(error)),
+    });
+    this.#queueSessions = new QueueSessions({
+      service: context.queueService,
+      onEnded: (virtualHost, error) => this.#queueChannels.endAll(virtualHost, error),
+      onUnexpected: (error) => this.#log('closing a session failed', toBurrowError(error)),
+    });
+    this.#queueChannels = new QueueChannels({
+      sessions: this.#queueSessions,
+      limits,
+      send: (parts) => this.#sendParts(parts, this.#onTaken),
+      // Who is told to leave settles nothing any more.
+      owesTooMuch: () => this.#phase !== 'open' || this.#owesTooMuch(),
+      onUnexpected: (error) => this.#log('publishing failed', toBurrowError(error)),
     });
     this.#budget = new FetchBudget(limits.writeBufferedBytesMax, limits.inFlightFetchesMax);
     const nowMs = clock.monotonic();
@@ -252,7 +272,8 @@ export class NativeConnection {
     if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
     const { protocolVersionMin, protocolVersionMax, clientId } = decodeRequest('hello', frame.body);
     checkClientId(clientId);
-    this.#handlerContext = { ...this.#context, peer: { clientId, host: this.#socket.remoteAddress ?? '' } };
+    const queues = this.#queueSessions;
+    this.#handlerContext = { ...this.#context, queues, peer: { clientId, host: this.#socket.remoteAddress ?? '' } };
     if (protocolVersionMin > PROTOCOL_VERSION_MAX || protocolVersionMax < PROTOCOL_VERSION_MIN) {
       throw new BurrowError(
         'UNSUPPORTED_VERSION',
@@ -333,6 +354,16 @@ export class NativeConnection {
       case 'joinGroup':
       case 'syncGroup':
         this.#startJoin(name, decodeRequest(name, body), correlationId, done);
+        return;
+      case 'openChannel':
+      case 'closeChannel':
+      case 'publish':
+      case 'consume':
+      case 'cancelConsumer':
+      case 'settle':
+      case 'getMessage':
+      case 'addDeliveryCredit':
+        this.#handleChannel(name, decodeRequest(name, body), correlationId, done);
         return;
       default: {
         const request = decodeRequest(name, body);
@@ -430,6 +461,29 @@ export class NativeConnection {
     if (name !== 'addCredit') this.#send(encodeResponse<StreamMessage>(name, correlationId, {}));
   }
 
+  /** Begun at once, so in the order in which they come; answered when it is done. */
+  #handleChannel<N extends QueueChannelMessage>(
+    name: N,
+    request: RequestOf<N>,
+    correlationId: number,
+    done: () => void,
+  ): void {
+    const outcome = this.#queueChannels.handle(name, request);
+    if (!(outcome instanceof Promise)) {
+      if (outcome !== undefined) this.#send(encodeResponse(name, correlationId, outcome));
+      done();
+      return;
+    }
+    outcome
+      .then((response) => encodeResponseParts(name, correlationId, response))
+      .catch((error: unknown) => [this.#encodeError(correlationId, error)])
+      .then((parts) => {
+        this.#sendParts(parts, this.#onTaken);
+        done();
+      })
+      .catch((error: unknown) => this.#log('answering failed', toBurrowError(error)));
+  }
+
   #encodeError(correlationId: number, error: unknown): Uint8Array {
     const typed = toBurrowError(error);
     if (typed.code === 'INTERNAL_ERROR') this.#log('request failed unexpectedly', typed);
@@ -439,6 +493,7 @@ export class NativeConnection {
   readonly #onTaken = (): void => {
     this.#serve();
     this.#streams.resume();
+    this.#queueChannels.resume();
   };
 
   #send(message: Uint8Array): void {
@@ -473,6 +528,8 @@ export class NativeConnection {
     this.#backlog.length = 0;
     this.#serial.length = 0;
     this.#streams.close();
+    this.#queueChannels.close();
+    this.#queueSessions.close();
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     this.#waitingJoins.clear();
   }

@@ -5,10 +5,12 @@ import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { NativeLimits } from './native-limits.ts';
+import type { QueueSessions } from './queue-sessions.ts';
 
 export interface HandlerContext {
   readonly service: BrokerService;
   readonly groups: GroupService;
+  readonly queues: QueueSessions;
   readonly clock: Clock;
   readonly limits: NativeLimits;
   /** Who asks. */
@@ -24,8 +26,22 @@ export interface Peer {
 /** Of push streams; what they ask for is answered by `push-streams.ts`. */
 export type StreamMessage = 'openStream' | 'changeStream' | 'addCredit' | 'closeStream';
 
+/** Of channels of queues; what they ask for is answered by `queue-channels.ts`. */
+export type QueueChannelMessage =
+  | 'openChannel'
+  | 'closeChannel'
+  | 'publish'
+  | 'consume'
+  | 'cancelConsumer'
+  | 'settle'
+  | 'getMessage'
+  | 'addDeliveryCredit';
+
 /** Messages that are answered by a function of the request alone; the others need the connection. */
-export type SimpleMessage = Exclude<MessageName, 'hello' | 'fetch' | 'cancelFetch' | StreamMessage>;
+export type SimpleMessage = Exclude<
+  MessageName,
+  'hello' | 'fetch' | 'cancelFetch' | StreamMessage | QueueChannelMessage
+>;
 
 export type Handler<N extends SimpleMessage> = (
   context: HandlerContext,

@@ -10,9 +10,11 @@ import type { BrokerService, FetchRequest, PendingFetch } from '../../partitions
 import type { Clock, Timer } from '../../ports/clock.ts';
 import { groupHandlers } from './group-handlers.ts';
 import { entry, failure, type Handler, type HandlerContext, type SimpleMessage, SUCCESS, unique } from './handler.ts';
+import { queueHandlers } from './queue-handlers.ts';
 
 const handlers: { readonly [N in SimpleMessage]: Handler<N> } = {
   ...groupHandlers,
+  ...queueHandlers,
 
   async metadata({ service }, { topics, autoCreate }) {
     const described: Array<ResponseOf<'metadata'>['topics'][number]> = [];

@@ -15,6 +15,7 @@ import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import type { QueueService } from '../../queues/queue-service.ts';
 import { type ConnectionContext, NativeConnection } from './connection.ts';
 import { NATIVE_LIMITS, type NativeLimits } from './native-limits.ts';
 import { normalizeRules, refuseUpgrade } from './upgrade-check.ts';
@@ -23,6 +24,8 @@ export interface NativeListenerOptions {
   readonly service: BrokerService;
   /** Without it, requests about groups are answered NOT_IMPLEMENTED. */
   readonly groups: GroupService;
+  /** Without it, requests about queues are answered NOT_IMPLEMENTED. */
+  readonly queues?: QueueService | undefined;
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
@@ -89,10 +92,10 @@ class Listener implements NativeListener {
 
   constructor(options: NativeListenerOptions) {
     const limits = { ...NATIVE_LIMITS, ...options.limits };
-    const { service, groups, clock, logger, software, batchBytesMax, host } = options;
+    const { service, groups, queues, clock, logger, software, batchBytesMax, host } = options;
     this.#options = options;
     this.#limits = limits;
-    this.#context = { service, groups, limits, clock, logger, software, batchBytesMax };
+    this.#context = { service, groups, queueService: queues, limits, clock, logger, software, batchBytesMax };
     const { allowedOrigins = [], allowedHosts = [] } = options;
     this.#rules = normalizeRules({ allowedOrigins, allowedHosts, boundHost: host });
     const shortestMs = Math.min(limits.handshakeTimeoutMs, limits.idleTimeoutMs, limits.writeStallTimeoutMs);

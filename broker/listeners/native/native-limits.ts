@@ -24,8 +24,16 @@ export interface NativeLimits {
   readonly pushStreamsMax: number;
   /** Partitions in all of them together. */
   readonly pushStreamPartitionsMax: number;
-  /** Bytes of records in one push; may be exceeded by a batch. */
+  /** Bytes of records or messages in one push; may be exceeded by a batch or a message. */
   readonly pushFrameBytesMax: number;
+  /** Channels of one connection. */
+  readonly queueChannelsMax: number;
+  /** Messages in one publish. They are routed in one go, which is how long others wait. */
+  readonly publishMessagesMax: number;
+  /** Exchanges, queues or bindings in one answer; there is more by asking again. */
+  readonly listedEntriesMax: number;
+  /** Messages in one answer to browseQueue. */
+  readonly browsedMessagesMax: number;
   /**
    * Answers that the peer has not taken; beyond it its requests wait. Also what all its fetches together may ask for, and what
    * its push streams may have under way.
@@ -51,6 +59,10 @@ export const NATIVE_LIMITS: NativeLimits = {
   pushStreamsMax: 256,
   pushStreamPartitionsMax: 20_000,
   pushFrameBytesMax: 1024 * 1024,
+  queueChannelsMax: 2000,
+  publishMessagesMax: 10_000,
+  listedEntriesMax: 10_000,
+  browsedMessagesMax: 1000,
   writeBufferedBytesMax: 8 * 1024 * 1024,
   writeStallTimeoutMs: 60_000,
   fetchWaitMsMax: 300_000,

@@ -8,6 +8,7 @@ import type { NativeLimits } from '../../../broker/listeners/native/native-limit
 import type { BrokerService } from '../../../broker/partitions/broker-service.ts';
 import type { Logger } from '../../../broker/ports/logger.ts';
 import { systemClock } from '../../../broker/ports/system-clock.ts';
+import type { QueueService } from '../../../broker/queues/queue-service.ts';
 import type { BurrowError } from '../../../src/errors/burrow-error.ts';
 import { decodeResponse, decodeServerFrame, encodeRequest, type ServerFrame } from '../../../src/protocol/frame.ts';
 import type { MessageName, RequestOf, ResponseOf } from '../../../src/protocol/messages.ts';
@@ -32,6 +33,7 @@ export interface TargetOptions<S extends BrokerService> {
   /** Default: a model of a broker. */
   readonly service?: S;
   readonly groups?: GroupService;
+  readonly queues?: QueueService;
   readonly allowedOrigins?: readonly string[];
   readonly allowedHosts?: readonly string[];
 }
