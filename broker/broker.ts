@@ -8,9 +8,9 @@ import type { QueueService } from './queues/queue-service.ts';
 
 export interface Broker {
   /** Ports that are listened on; a listener that is off is absent. */
-  readonly ports: { readonly native?: number; readonly kafka?: number };
-  /** Where clients on this machine connect: `ws://127.0.0.1:7420`, `127.0.0.1:9092`. */
-  readonly addresses: { readonly native?: string; readonly kafka?: string };
+  readonly ports: { readonly native?: number; readonly kafka?: number; readonly amqp?: number };
+  /** Where clients on this machine connect: `ws://127.0.0.1:7420`, `127.0.0.1:9092`, `127.0.0.1:5672`. */
+  readonly addresses: { readonly native?: string; readonly kafka?: string; readonly amqp?: string };
   /** The data folder, or `'memory'`. */
   readonly dataDir: string;
   /** For use in the same process, without a connection. */

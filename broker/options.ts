@@ -119,10 +119,10 @@ const OPTIONS = {
   },
   'amqp-port': {
     group: 'Listeners',
-    type: 'enum',
-    choices: ['off'],
-    default: 'off',
-    sentence: 'Port of the AMQP protocol; this version has no such listener.',
+    type: 'port',
+    default: 5672,
+    embedded: 0,
+    sentence: 'Port of the AMQP 0-9-1 protocol.',
   },
   'http-port': {
     group: 'Listeners',
@@ -393,6 +393,14 @@ const OPTIONS = {
     sentence:
       'Memory for the messages of all queues that are not durable; beyond it publishers wait until consumers have caught up.',
   },
+  'amqp-transaction-bytes-max': {
+    group: 'Queues',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: KIB,
+    max: 16 * GIB,
+    sentence: 'Memory for what one AMQP channel has published in a transaction and not committed.',
+  },
   'queues-max': {
     group: 'Queues',
     type: 'integer',
@@ -458,6 +466,30 @@ const OPTIONS = {
     min: 64 * KIB,
     max: GIB,
     sentence: 'Size of a Kafka request.',
+  },
+  'amqp-frame-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 128 * KIB,
+    min: 4 * KIB,
+    max: 16 * MIB,
+    sentence: 'Size of an AMQP frame (frame_max) that clients are offered; messages are sent in as many as they need.',
+  },
+  'amqp-channels-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 2_047,
+    min: 1,
+    max: 65_535,
+    sentence: 'Channels of one AMQP connection (channel_max).',
+  },
+  'amqp-heartbeat-ms': {
+    group: 'Limits',
+    type: 'duration',
+    default: 60 * SECOND,
+    min: 0,
+    max: 65_535 * SECOND,
+    sentence: 'Heartbeat suggested to AMQP clients, in whole seconds; what they answer counts. 0 for none.',
   },
   'fetch-bytes-max': {
     group: 'Limits',

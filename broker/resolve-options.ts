@@ -233,8 +233,11 @@ function checkTogether(settings: Settings, sourceOf: (name: OptionName) => strin
       { fields: { option: 'advertised-host' } },
     );
   }
-  if (settings.port === 'off' && settings.kafkaPort === 'off') {
-    throw new BurrowError('INVALID_CONFIG', 'Options "port" and "kafka-port" are both off: nobody could connect.');
+  if (settings.port === 'off' && settings.kafkaPort === 'off' && settings.amqpPort === 'off') {
+    throw new BurrowError(
+      'INVALID_CONFIG',
+      'Options "port", "kafka-port" and "amqp-port" are all off: nobody could connect.',
+    );
   }
   atLeast('frame-bytes-max', settings.frameBytesMax, 'max-message-bytes', settings.maxMessageBytes);
   atLeast('kafka-request-bytes-max', settings.kafkaRequestBytesMax, 'max-message-bytes', settings.maxMessageBytes);

@@ -6,23 +6,25 @@ import type { NodeService } from './partitions/node-service.ts';
 import type { Logger } from './ports/logger.ts';
 import { softwareName } from './ports/software-name.ts';
 import { systemClock } from './ports/system-clock.ts';
+import { systemRandom } from './ports/system-random.ts';
 import type { QueueService } from './queues/queue-service.ts';
 
 export interface Services {
   readonly service: NodeService;
   readonly groups: GroupService;
   readonly queues: QueueService;
+  readonly clusterId: string;
 }
 
 export async function startListeners(
   settings: BrokerSettings,
-  { service, groups }: Services,
+  { service, groups, queues, clusterId }: Services,
   logger: Logger,
   parts: Parts,
 ): Promise<Pick<Broker, 'ports' | 'addresses'>> {
   const { host, advertisedHost } = settings;
-  const ports: { native?: number; kafka?: number } = {};
-  const addresses: { native?: string; kafka?: string } = {};
+  const ports: { native?: number; kafka?: number; amqp?: number } = {};
+  const addresses: { native?: string; kafka?: string; amqp?: string } = {};
   // Both stop together: neither should go on while the other waits for its clients.
   const closers: Array<() => Promise<void>> = [];
   parts.add('listeners', async () => {
@@ -84,6 +86,33 @@ export async function startListeners(
     ports.kafka = listener.port;
     addresses.kafka = `${urlHost(host)}:${listener.port}`;
     service.setAddress('kafka', advertisedHost ?? host, listener.port);
+  }
+  if (settings.amqpPort !== 'off') {
+    const { startAmqpListener } = await import('./listeners/amqp/amqp-listener.ts');
+    const { QueueBackend } = await import('./listeners/amqp/queue-backend.ts');
+    const listener = await startAmqpListener({
+      backend: new QueueBackend({
+        queues,
+        random: systemRandom,
+        transactionBytesMax: settings.amqpTransactionBytesMax,
+      }),
+      host,
+      port: settings.amqpPort,
+      clock: systemClock,
+      logger,
+      software: softwareName(),
+      clusterId,
+      limits: {
+        messageBytesMax: settings.queueMessageBytesMax,
+        outgoingBytesMax: settings.writeBufferedBytesMax,
+        connectionsMax: settings.connectionsMax,
+        connectionsPerAddressMax: settings.connectionsPerIpMax,
+        handshakeTimeoutMs: settings.handshakeTimeoutMs,
+      },
+    });
+    closers.push(() => listener.close());
+    ports.amqp = listener.port;
+    addresses.amqp = `${urlHost(host)}:${listener.port}`;
   }
   return { ports, addresses };
 }

@@ -63,10 +63,7 @@ export const PREDECLARED_EXCHANGES: readonly ExchangeDefinition[] = (
 export function checkExchangeKind(kind: string): ExchangeKind {
   const known = EXCHANGE_KINDS.find((candidate) => candidate === kind);
   if (known !== undefined) return known;
-  throw new BurrowError(
-    'COMMAND_INVALID',
-    `unknown exchange type ${JSON.stringify(kind)}.${didYouMean(kind, EXCHANGE_KINDS)}`,
-  );
+  throw new BurrowError('COMMAND_INVALID', `unknown exchange type '${kind}'.${didYouMean(kind, EXCHANGE_KINDS)}`);
 }
 
 /**

@@ -16,6 +16,9 @@ import type { FieldTable, FieldValue } from './field-value.ts';
 /** Tables and lists inside each other. RabbitMQ has no limit, which CVE-2026-69220 is about. */
 export const FIELD_TABLE_DEPTH_MAX = 32;
 
+/** Entries and elements of all tables and lists of one table: what a frame of the usual size can hold of sensible ones. */
+export const FIELD_TABLE_VALUES_MAX = 16_384;
+
 const DECIMAL_BYTES = 5;
 
 /** Decodes the entries in `bytes[start, end)`: a table without its length. @throws BurrowError MALFORMED_FRAME */
@@ -26,6 +29,11 @@ export function decodeFieldTable(bytes: Uint8Array, start: number, end: number):
 /** Throws MALFORMED_FRAME unless `bytes[start, end)` are the entries of a table. Makes nothing of them. */
 export function checkFieldTable(bytes: Uint8Array, start: number, end: number): void {
   new Reader(bytes, start, end).skipEntries(end, 0);
+}
+
+/** The value of one entry; undefined if there is none of that name. Others are not decoded. For bytes that were checked. */
+export function fieldTableValue(bytes: Uint8Array, start: number, end: number, name: string): FieldValue | undefined {
+  return new Reader(bytes, start, end).valueOf(name, end);
 }
 
 /** The entries, without the length. */
@@ -61,6 +69,7 @@ class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #end: number;
+  #valuesLeft = FIELD_TABLE_VALUES_MAX;
   position: number;
 
   constructor(bytes: Uint8Array, start: number, end: number) {
@@ -70,14 +79,24 @@ class Reader {
     this.#end = end;
   }
 
+  /** Where a name repeats, the first entry counts, as in RabbitMQ (rabbit_misc:table_lookup). */
   table(end: number, depth: number): FieldTable {
     const table = new Map<string, FieldValue>();
     while (this.position < end) {
       const name = this.shortString();
-      table.set(name, this.#value(depth));
+      if (table.has(name)) this.skipValue(depth);
+      else table.set(name, this.#value(depth));
     }
     if (this.position !== end) throw malformed('an entry reaches beyond its table');
     return table;
+  }
+
+  valueOf(name: string, end: number): FieldValue | undefined {
+    while (this.position < end) {
+      if (this.shortString() === name) return this.#value(0);
+      this.skipValue(0);
+    }
+    return undefined;
   }
 
   skipEntries(end: number, depth: number): void {
@@ -169,6 +188,7 @@ class Reader {
   }
 
   #type(): string {
+    if (--this.#valuesLeft < 0) throw malformed(`it holds more than ${FIELD_TABLE_VALUES_MAX} values`);
     return String.fromCharCode(this.#bytes[this.#take(1)]!);
   }
 

@@ -107,7 +107,7 @@ describe('rules across options', () => {
   });
 
   test.each([
-    [{ port: 'off', 'kafka-port': 'off' }, 'both off'],
+    [{ port: 'off', 'kafka-port': 'off', 'amqp-port': 'off' }, 'all off'],
     [{ 'max-message-bytes': '20MiB' }, '"frame-bytes-max" from default is 16777216, but "max-message-bytes"'],
     [{ 'journal-bytes': '4MiB', 'max-message-bytes': '4MiB' }, '"journal-bytes" from burrow.json is 4194304'],
     [{ 'partitions-max': 2, 'default-partitions': 3 }, '"partitions-max" from burrow.json is 2'],

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isBurrowError } from '../../src/errors/burrow-error.ts';
-import { checkFieldTable, decodeFieldTable, editFieldTable, encodeFieldTable } from '../../src/messages/field-table.ts';
+import {
+  checkFieldTable,
+  decodeFieldTable,
+  editFieldTable,
+  encodeFieldTable,
+  FIELD_TABLE_VALUES_MAX,
+  fieldTableValue,
+} from '../../src/messages/field-table.ts';
 import type { FieldTable, FieldValue } from '../../src/messages/field-value.ts';
 import {
   checkProperties,
@@ -122,6 +129,33 @@ describe('field tables', () => {
     expect(() => checkFieldTable(nested(32), 0, nested(32).length)).not.toThrow();
     for (const check of [checkFieldTable, decodeFieldTable]) {
       expect(() => check(nested(1000), 0, nested(1000).length)).toThrow(/nest deeper than 32/);
+    }
+  });
+});
+
+describe('a field table', () => {
+  test('is asked for one entry without decoding the others', () => {
+    fc.assert(
+      fc.property(table, text, (given, name) => {
+        const bytes = encodeFieldTable(given);
+        expect(fieldTableValue(bytes, 0, bytes.length, name)).toEqual(given.get(name));
+        for (const [key, expected] of given) expect(fieldTableValue(bytes, 0, bytes.length, key)).toEqual(expected);
+      }),
+    );
+  });
+
+  test('has the first of two entries of one name', () => {
+    const twice = Buffer.concat([1, 2].map((number) => encodeFieldTable(new Map([['n', number]]))));
+    expect(decodeFieldTable(twice, 0, twice.length)).toEqual(new Map([['n', 1]]));
+    expect(fieldTableValue(twice, 0, twice.length, 'n')).toBe(1);
+  });
+
+  test('holds so many values and no more', () => {
+    const full = encodeFieldTable(new Map([['n', new Array<null>(FIELD_TABLE_VALUES_MAX - 1).fill(null)]]));
+    expect(() => checkFieldTable(full, 0, full.length)).not.toThrow();
+    const more = encodeFieldTable(new Map([['n', new Array<null>(FIELD_TABLE_VALUES_MAX).fill(null)]]));
+    for (const check of [checkFieldTable, decodeFieldTable]) {
+      expect(() => check(more, 0, more.length)).toThrow(/more than 16384 values/);
     }
   });
 });

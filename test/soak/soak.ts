@@ -3,6 +3,7 @@
  *
  *     npm run soak -- crash [--rounds 200] [--seed N]            kill -9 of a real broker under load
  *     npm run soak -- groups [--seconds 60] [--seed N]           members of a group come and go, and are killed
+ *     npm run soak -- amqp [--seeds 2000] [--first 1]           spoilt streams of AMQP frames
  *     npm run soak -- engine|compaction|coordinator [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
  *
  * Prints what it does, one line of JSON at the end, and with what a failure is run again. `--record` appends the line to
@@ -13,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { machineFacts } from '../../bench/support/machine.ts';
 import { runKillRounds } from '../crash/kill-rounds.ts';
+import { runSpoiltStream } from '../listeners/amqp/spoilt-streams.ts';
 import { simulateCompaction } from '../sim/compaction-simulation.ts';
 import { simulateGroups } from '../sim/groups-simulation.ts';
 import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
@@ -21,6 +23,7 @@ import { runGroupChurn } from './group-churn.ts';
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
        npm run soak -- groups [--seconds N] [--seed N] [--record]
+       npm run soak -- amqp [--seeds N] [--first N] [--record]
        npm run sim -- [engine|compaction|coordinator] [--seeds N] [--first N] [--record]
 `;
 const SHOW_EVERY_SEEDS = 500;
@@ -61,7 +64,7 @@ async function groups(seconds: number, seed: number): Promise<Facts> {
 
 /** Runs seeds one after another; the sums of what each counts. */
 async function simulate(
-  name: 'engine' | 'compaction' | 'coordinator',
+  name: 'engine' | 'compaction' | 'coordinator' | 'amqp',
   run: (seed: number) => Promise<object>,
   { seeds, first }: { seeds: number; first: number },
 ): Promise<Facts> {
@@ -71,7 +74,7 @@ async function simulate(
   for (let seed = first; seed < first + seeds; seed++) {
     const result = await run(seed).catch((error: unknown) => {
       // The simulation says seed and options itself.
-      throw failed(`npm run sim -- ${name} --seeds 1 --first ${seed}`, error);
+      throw failed(`npm run soak -- ${name} --seeds 1 --first ${seed}`, error);
     });
     for (const [key, value] of Object.entries(result)) {
       if (typeof value === 'number') sums.set(key, (sums.get(key) ?? 0) + value);
@@ -134,6 +137,9 @@ switch (name) {
     break;
   case 'coordinator':
     facts = await simulate(name, (seed) => simulateGroups({ seed }), range);
+    break;
+  case 'amqp':
+    facts = await simulate(name, runSpoiltStream, range);
     break;
   default:
     process.stderr.write(USAGE);

@@ -11,10 +11,10 @@ import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import { Outgoing } from '../outgoing.ts';
 import type { AnnouncedApi, RequestContext } from './api.ts';
 import { FrameCutter } from './frame-cutter.ts';
 import type { KafkaLimits } from './limits.ts';
-import { Outgoing } from './outgoing.ts';
 import { decodeRequest, encodeResponse, type KafkaRequest } from './request-frame.ts';
 
 /** What a connection needs of its listener. */

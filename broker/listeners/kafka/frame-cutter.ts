@@ -1,27 +1,17 @@
 /**
- * Cuts a stream of chunks into frames. A frame within one chunk is a view of it; one that straddles chunks is put together
- * once, when all of it has arrived, so memory grows with the bytes received and never with a length announced.
+ * Cuts a stream of chunks into frames, without copying those that lie within one chunk.
  *
  *     frame = length int32 · that many bytes
  */
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
+import { ReceivedBytes } from '../received-bytes.ts';
 
 const LENGTH_BYTES = 4;
 /** API key, API version and correlation id, which stand in every request. */
 const REQUEST_BYTES_MIN = 8;
-/** Smaller chunks are copied together, or a frame that comes byte by byte would cost a buffer object for each. */
-const SMALL_CHUNK_BYTES = 8 * 1024;
-const GATHER_BYTES = 64 * 1024;
-
 export class FrameCutter {
   readonly #frameBytesMax: number;
-  /** What has arrived and is not cut yet, in order. */
-  #pieces: Buffer[] = [];
-  #bytes = 0;
-  /** How many bytes of the last piece are filled; it has more room if it is one that small chunks are gathered in. */
-  #lastFilled = 0;
-  /** Bytes of the first piece that are cut already. */
-  #start = 0;
+  readonly #received = new ReceivedBytes();
   /** Length of the frame that comes next; -1 while its length field is not complete. */
   #length = -1;
   #cutAny = false;
@@ -32,40 +22,16 @@ export class FrameCutter {
 
   /** Whether a frame has begun to arrive and is not complete. After `next()` gave undefined. */
   get partial(): boolean {
-    return this.#bytes > 0 || this.#length >= 0;
+    return this.#received.bytes > 0 || this.#length >= 0;
   }
 
   /** Bytes that have arrived and are not cut yet. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#received.bytes;
   }
 
   push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#bytes += chunk.length;
-    if (this.#pieces.length > 0 && chunk.length < SMALL_CHUNK_BYTES) {
-      this.#gather(chunk);
-      return;
-    }
-    this.#closeLast();
-    this.#pieces.push(chunk);
-    this.#lastFilled = chunk.length;
-  }
-
-  /** Cuts the room off a piece behind which another one comes. */
-  #closeLast(): void {
-    const last = this.#pieces.length - 1;
-    if (last >= 0) this.#pieces[last] = this.#pieces[last]!.subarray(0, this.#lastFilled);
-  }
-
-  #gather(chunk: Buffer): void {
-    const last = this.#pieces.at(-1)!;
-    const taken = chunk.copy(last, this.#lastFilled, 0, Math.min(chunk.length, last.length - this.#lastFilled));
-    this.#lastFilled += taken;
-    if (taken === chunk.length) return;
-    const room = Buffer.allocUnsafeSlow(GATHER_BYTES);
-    this.#lastFilled = chunk.copy(room, 0, taken);
-    this.#pieces.push(room);
+    this.#received.push(chunk);
   }
 
   /**
@@ -74,12 +40,12 @@ export class FrameCutter {
    */
   next(): Buffer | undefined {
     if (this.#length < 0) {
-      if (this.#bytes < LENGTH_BYTES) return undefined;
-      const field = this.#take(LENGTH_BYTES);
+      if (this.#received.bytes < LENGTH_BYTES) return undefined;
+      const field = this.#received.take(LENGTH_BYTES);
       this.#length = this.#checkLength(field);
     }
-    if (this.#bytes < this.#length) return undefined;
-    const frame = this.#take(this.#length);
+    if (this.#received.bytes < this.#length) return undefined;
+    const frame = this.#received.take(this.#length);
     this.#length = -1;
     this.#cutAny = true;
     return frame;
@@ -105,44 +71,6 @@ export class FrameCutter {
     throw new BurrowError('MALFORMED_FRAME', `The client announces a request of ${length} bytes.`, {
       fields: { length },
     });
-  }
-
-  /** Takes the next `count` bytes, which must have arrived. */
-  #take(count: number): Buffer {
-    this.#bytes -= count;
-    const first = this.#pieces[0]!;
-    const end = this.#start + count;
-    const firstFilled = this.#pieces.length === 1 ? this.#lastFilled : first.length;
-    if (end < firstFilled) {
-      const start = this.#start;
-      this.#start = end;
-      return first.subarray(start, end);
-    }
-    if (end === firstFilled) {
-      const view = first.subarray(this.#start, end);
-      this.#dropFirst();
-      return view;
-    }
-    return this.#join(count);
-  }
-
-  #join(count: number): Buffer {
-    const joined = Buffer.allocUnsafeSlow(count);
-    for (let filled = 0; filled < count; ) {
-      const first = this.#pieces[0]!;
-      const firstFilled = this.#pieces.length === 1 ? this.#lastFilled : first.length;
-      const end = Math.min(firstFilled, this.#start + count - filled);
-      filled += first.copy(joined, filled, this.#start, end);
-      if (end === firstFilled) this.#dropFirst();
-      else this.#start = end;
-    }
-    return joined;
-  }
-
-  #dropFirst(): void {
-    this.#pieces.shift();
-    this.#start = 0;
-    if (this.#pieces.length === 0) this.#lastFilled = 0;
   }
 }
 

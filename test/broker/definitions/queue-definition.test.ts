@@ -194,7 +194,7 @@ describe('the settings of a queue', () => {
       queueType: 'classic',
       messageTtlMs: undefined,
       overflow: 'drop-head',
-      deadLetterStrategy: 'at-least-once',
+      deadLetterStrategy: 'at-most-once',
       deliveryLimit: undefined,
       singleActiveConsumer: false,
       delayedRetryType: 'disabled',

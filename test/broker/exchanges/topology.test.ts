@@ -57,7 +57,7 @@ describe('exchanges', () => {
   });
 
   test.each<[string, Partial<ExchangeDeclaration>, RegExp]>([
-    ['e', { kind: 'direkt' }, /^COMMAND_INVALID: unknown exchange type "direkt". Did you mean "direct"/],
+    ['e', { kind: 'direkt' }, /^COMMAND_INVALID: unknown exchange type 'direkt'. Did you mean "direct"/],
     ['', {}, /^ACCESS_REFUSED: operation not permitted on the default exchange/],
     ['amq.mine', {}, /^ACCESS_REFUSED: exchange name 'amq.mine' contains reserved prefix 'amq.\*'/],
     ['e'.repeat(256), {}, /^INVALID_NAME: /],

@@ -89,6 +89,45 @@ describe('a handler that throws', () => {
     expect(await committed(client, 'g')).toEqual([3]);
   });
 
+  test('or returns something that only looks like a promise is treated alike', async () => {
+    const { client, produce } = await startBed();
+    await produce('orders', numbered(3));
+    const policy = new TestPolicy(() => ({ kind: 'setAside' }));
+    const handled: number[] = [];
+    const evil = {
+      // biome-ignore lint/suspicious/noThenProperty: that is what is tested
+      then(): void {
+        throw new Error('not a promise');
+      },
+    };
+    client.subscribe('orders', ({ offset }) => (offset === 1 ? evil : handled.push(offset)), {
+      from: 'earliest',
+      failurePolicy: policy,
+    });
+    await eventually(() => handled.length === 2);
+    expect(policy.asides).toMatchObject([{ record: { offset: 1 }, error: { message: 'not a promise' } }]);
+  });
+
+  test('stops the subscriber if the policy itself throws, at a failure or when asked whether a record is due', async () => {
+    const { client, produce } = await startBed();
+    await produce('orders', numbered(3));
+    await produce('retry', numbered(3));
+    const policy = new TestPolicy(() => {
+      throw new Error('no idea');
+    });
+    const subscriber = client.subscribe('orders', () => Promise.reject(new Error('no')), {
+      from: 'earliest',
+      failurePolicy: policy,
+    });
+    await expect(subscriber.closed).rejects.toThrow('no idea');
+    const dueless = new TestPolicy(() => ({ kind: 'stop' }), ['retry']);
+    dueless.waitMs = () => {
+      throw new Error('no clock');
+    };
+    const second = client.subscribe('orders', () => {}, { ...quick, group: 'g', failurePolicy: dueless });
+    await expect(second.closed).rejects.toThrow('no clock');
+  });
+
   test('a record that cannot be deserialized takes the same way, as it is stored', async () => {
     const { client, produce } = await startBed();
     await produce('orders', numbered(2));

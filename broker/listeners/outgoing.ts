@@ -28,11 +28,21 @@ export class Outgoing {
     return this.#bytes;
   }
 
-  push(frame: readonly Buffer[]): void {
+  /** Sends what was pushed now, and not at the end of the turn: for who has gathered a turn's frames already. */
+  pushNow(frame: readonly Buffer[]): void {
+    this.#add(frame);
+    if (!this.#writing) this.#write();
+  }
+
+  #add(frame: readonly Buffer[]): void {
     for (const buffer of frame) {
       this.#buffers.push(buffer);
       this.#bytes += buffer.length;
     }
+  }
+
+  push(frame: readonly Buffer[]): void {
+    this.#add(frame);
     if (this.#scheduled || this.#writing) return;
     this.#scheduled = true;
     setImmediate(() => {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
-import { Outgoing } from '../../../broker/listeners/kafka/outgoing.ts';
+import { Outgoing } from '../../broker/listeners/outgoing.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -22,6 +22,21 @@ function slowSocket() {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('Outgoing', () => {
+  it('sends at once what is to be sent now, behind what was pushed before', async () => {
+    const { socket, writes, take } = slowSocket();
+    const outgoing = new Outgoing(socket, () => {});
+    outgoing.push([Buffer.from('a')]);
+    outgoing.pushNow([Buffer.from('b'), Buffer.from('c')]);
+    expect(Buffer.concat(writes.flat()).toString()).toBe('abc');
+    // While the socket is busy it waits, and goes out with what came meanwhile.
+    outgoing.pushNow([Buffer.from('d')]);
+    outgoing.pushNow([Buffer.from('e')]);
+    expect(outgoing.bytes).toBe(5);
+    take();
+    await turn();
+    expect(Buffer.concat(writes.flat()).toString()).toBe('abcde');
+  });
+
   it('sends all frames of a turn with one gathering write, and copies none', async () => {
     const { socket, writes } = slowSocket();
     const outgoing = new Outgoing(socket, () => {});
