@@ -487,6 +487,27 @@ describe('the client closes', () => {
     expect(backend.events.slice(-3)).toEqual(['close 1', 'close 5', 'session closed']);
   });
 
+  test('its connection: what it sent before is done first', async () => {
+    const { backend, open } = await startBed();
+    const client = await open();
+    for (const channel of [1, 2]) await client.openChannel(channel);
+    const waits: Array<() => void> = [];
+    backend.intercept = (method) =>
+      method === 'queue.declare' ? new Promise<void>((resolve) => waits.push(resolve)) : undefined;
+    for (const channel of [1, 2]) client.method(channel, 'queue.declare', declare);
+    client.send(publishFrames(1, Buffer.from('last words')));
+    client.method(0, 'connection.close', CLOSE);
+    await expect.poll(() => waits.length).toBe(2);
+    waits[0]!();
+    await client.expect('queue.declare-ok', 1);
+    expect(client.pending).toBe(0);
+    waits[1]!();
+    await client.expect('queue.declare-ok', 2);
+    await client.expect('connection.close-ok');
+    await client.closed();
+    expect(backend.messages[0]!.body.toString()).toBe('last words');
+  });
+
   test('only its socket', async () => {
     const { backend, open } = await startBed();
     const client = await open();
