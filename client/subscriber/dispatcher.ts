@@ -2,7 +2,7 @@
  * Brings records to handlers: as many at once as `concurrency` says, in the order of their keys, and does with those that fail what
  * the policy says. Takes batches as it needs them, and tells partitions how far they are finished. It fetches and commits nothing.
  *
- * All progress is made by one function, `pump`, that every event leads to: it starts what may be started.
+ * All progress is made by one function, `#pump`, that every event leads to: it starts what may be started.
  * Per record: what the handler itself needs, one callback on the promise that it returns, and nothing for one that returns none.
  */
 import { isBurrowError } from '../../src/errors/burrow-error.ts';
@@ -33,6 +33,11 @@ interface Lane<K, V> {
   readonly onFailed: (error: unknown) => void;
 }
 
+/** After this time others get a turn, in milliseconds. */
+const TURN_MS = 10;
+/** Handlers that are started between two looks at the clock. */
+const STARTS_PER_LOOK = 32;
+
 /** Items kept to be used again. */
 const SPARE_MAX = 10_000;
 
@@ -46,6 +51,11 @@ export class Dispatcher<K, V> {
   #running = 0;
   #pumping: boolean = false;
   #stopped: boolean = false;
+  /** Waits for the next turn of the event loop. */
+  #isYielding: boolean = false;
+  #turnBeganMs = 0;
+  /** Handlers to start before the clock is looked at again. */
+  #startsLeft = STARTS_PER_LOOK;
   /** Records that wait to be tried again. */
   readonly #retries = new Set<ClientTimer>();
   /** Who waits for running handlers. */
@@ -57,17 +67,43 @@ export class Dispatcher<K, V> {
     this.#handler = options.handler as (subject: never) => unknown;
   }
 
-  /** Starts what may be started. Called whenever something has changed. */
+  /** Starts what may be started. Called whenever something has changed outside. */
   pump(): void {
+    this.#beginTurn();
+    this.#pump();
+  }
+
+  #pump(): void {
     // A handler that returns at once leads here again.
     if (this.#pumping || this.#stopped) return;
     this.#pumping = true;
-    while (this.#running < this.#options.concurrency && !this.#stopped) {
+    while (this.#running < this.#options.concurrency && !this.#stopped && this.#mayGoOn()) {
       const item = this.#order.next();
       if (item !== undefined) this.#start(item);
       else if (!this.#takeBatch()) break;
     }
     this.#pumping = false;
+  }
+
+  #beginTurn(): void {
+    this.#startsLeft = STARTS_PER_LOOK;
+    this.#turnBeganMs = this.#options.clock.monotonic();
+  }
+
+  /** False if it is the turn of others: handlers that do not wait for anything would keep the event loop to themselves. */
+  #mayGoOn(): boolean {
+    if (this.#isYielding) return false;
+    this.#startsLeft -= 1;
+    if (this.#startsLeft >= 0) return true;
+    const { clock } = this.#options;
+    this.#startsLeft = STARTS_PER_LOOK;
+    if (clock.monotonic() - this.#turnBeganMs < TURN_MS) return true;
+    this.#isYielding = true;
+    clock.afterTurn(() => {
+      this.#isYielding = false;
+      this.pump();
+    });
+    return false;
   }
 
   /** Begins nothing more. What runs goes on, and counts when it is finished. */
@@ -152,13 +188,13 @@ export class Dispatcher<K, V> {
         // A promise of somebody else's making may settle twice.
         if (item === undefined) return;
         this.#finish(item);
-        this.pump();
+        this.#pump();
       },
       onFailed: (error) => {
         const item = this.#leaveLane(lane);
         if (item === undefined) return;
         this.#onFailed(item, error);
-        this.pump();
+        this.#pump();
       },
     };
     return lane;

@@ -11,7 +11,10 @@ import { type ResolvedGroupOptions, resolveGroupOptions } from '../consumer/grou
 import { checkTopicName, integerOption } from '../options.ts';
 import type { FailurePolicy } from './failure-policy.ts';
 
-/** One topic, several, or all whose name matches (needs a group; also those that are created later). */
+/**
+ * One topic, several, or all whose name matches (needs a group; also those that are created later). Without a group the partitions
+ * are those that the topics have at the beginning.
+ */
 export type Topics = string | readonly string[] | RegExp;
 
 /** The record is finished when this returns, or when what it returns resolves. */

@@ -122,7 +122,7 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
 
   /**
    * Begins no more handlers, waits for those that run, for at most `timeoutMs` (default: the client's requestTimeoutMs), commits
-   * what is finished and leaves the group. Idempotent, never rejects.
+   * what is finished and leaves the group. Idempotent, never rejects. Do not await it in a handler, for which it waits.
    */
   close(options: { timeoutMs?: number } = {}): Promise<void> {
     return this.#shutDown(options.timeoutMs ?? this.#host.requestTimeoutMs, undefined);

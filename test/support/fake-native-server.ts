@@ -8,9 +8,16 @@ import {
   decodeRequestFrame,
   encodeErrorResponse,
   encodeGoingAway,
+  encodeRecordsPushParts,
   encodeResponse,
 } from '../../src/protocol/frame.ts';
-import { type MessageName, messageName, type RequestOf, type ResponseOf } from '../../src/protocol/messages.ts';
+import {
+  type MessageName,
+  messageName,
+  type RecordsPush,
+  type RequestOf,
+  type ResponseOf,
+} from '../../src/protocol/messages.ts';
 import { SUBPROTOCOL } from '../../src/protocol/version.ts';
 
 export interface FakeNativeServerOptions {
@@ -41,6 +48,11 @@ export class FakeNativeRequest {
 
   answer<N extends MessageName>(name: N, response: ResponseOf<N>): void {
     this.#socket.send(encodeResponse(name, this.correlationId, response));
+  }
+
+  /** Records of the stream that this request opened or changed. */
+  push(streamId: number, push: RecordsPush): void {
+    this.#socket.send(Buffer.concat(encodeRecordsPushParts(streamId, push)));
   }
 
   fail(code: ErrorName, message: string): void {

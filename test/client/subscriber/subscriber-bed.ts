@@ -26,6 +26,16 @@ export async function connectTo(address: string): Promise<Client> {
   return client;
 }
 
+/** Offsets that the group has committed, by topic and partition. */
+export async function committed(client: Client, group: string): Promise<Array<number | undefined>> {
+  const { partitions } = await client.admin().describeGroup(group);
+  return partitions.map(({ committedOffset }) => committedOffset);
+}
+
+/** Records with numbers as values, for partition 0. */
+export const numbered = (count: number, from = 0) =>
+  Array.from({ length: count }, (_, index) => ({ value: `${from + index}`, partition: 0 }));
+
 /** Waits, for at most fifteen seconds. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
   const endMs = performance.now() + 15_000;
