@@ -149,6 +149,7 @@ class World {
     };
     const subscriber = new Subscriber(
       host,
+      policy,
       't',
       this.#isBatched
         ? ({ partition, records }: ConsumerBatch) =>
@@ -169,7 +170,6 @@ class World {
         prefetch: 5,
         revokeTimeoutMs: 400,
         batch: this.#isBatched,
-        failurePolicy: policy,
         onAssigned: (partitions) => {
           for (const { partition } of partitions) assigned.set(partition, { running: new Set(), last: new Map() });
         },
