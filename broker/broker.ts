@@ -4,6 +4,7 @@ import type { GroupService } from './groups/group-service.ts';
 import type { BrokerService } from './partitions/broker-service.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Logger } from './ports/logger.ts';
+import type { QueueService } from './queues/queue-service.ts';
 
 export interface Broker {
   /** Ports that are listened on; a listener that is off is absent. */
@@ -16,6 +17,8 @@ export interface Broker {
   readonly service: BrokerService;
   /** Likewise: consumer groups. */
   readonly groups: GroupService;
+  /** Likewise: exchanges and queues. */
+  readonly queues: QueueService;
   /** Resolves when the broker has stopped: with undefined after `close()`, with the reason if it had to stop by itself. */
   readonly stopped: Promise<BurrowError | undefined>;
   /**

@@ -21,6 +21,7 @@ import { MemoryDisk } from './ports/memory-disk.ts';
 import { storageError } from './ports/storage-error.ts';
 import { systemClock } from './ports/system-clock.ts';
 import { systemRandom } from './ports/system-random.ts';
+import { Queues } from './queues/queues.ts';
 import { embeddedSettings } from './resolve-options.ts';
 import { startListeners } from './start-listeners.ts';
 
@@ -100,6 +101,7 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
   parts.add('disk space', () => diskSpace.close());
   const waiting = new WaitingFetches(clock);
   let groups: Groups | undefined;
+  let queues: Queues | undefined;
   const topics = await Topics.open({
     coordinator,
     logs,
@@ -113,7 +115,9 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
     partitionsMax: settings.partitionsMax,
     batchBytesCeiling: batchBytesCeiling(settings),
     onAdvance: (partition) => waiting.onAdvance(partition),
-    onRemoved: async (name) => groups?.onTopicRemoved(name),
+    onRemoved: async (name) => {
+      await Promise.all([groups?.onTopicRemoved(name), queues?.onTopicRemoved(name)]);
+    },
     // What is there is served on; the store has logged it, and changes of topics are refused by the coordinator.
     onFailure: () => {},
   });
@@ -131,11 +135,23 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
   });
   parts.add('groups', () => groups?.close());
 
-  const { ports, addresses } = await startListeners(settings, service, groups, logger, parts);
+  queues = await Queues.open({
+    coordinator,
+    topics,
+    clock,
+    random,
+    logger,
+    diskSpace,
+    settings,
+    batchBytesCeiling: batchBytesCeiling(settings),
+  });
+  parts.add('queues', () => queues?.close());
+
+  const { ports, addresses } = await startListeners(settings, { service, groups, queues }, logger, parts);
   logger.info({ nodeId: settings.nodeId, clusterId, ports, storage: settings.dataDir }, 'broker ready');
   if (stopReason !== undefined) throw stopReason;
   const dataDir = settings.dataDir === MEMORY ? MEMORY : directory;
-  return { ports, addresses, dataDir, service, groups, stopped, close };
+  return { ports, addresses, dataDir, service, groups, queues, stopped, close };
 }
 
 interface Storage {

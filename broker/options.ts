@@ -33,7 +33,16 @@ export type OptionRow =
   | (QuantityRow & { readonly type: 'duration' })
   | (QuantityRow & { readonly type: 'bytes' });
 
-export type OptionGroup = 'Storage' | 'Listeners' | 'Durability' | 'Topics' | 'Groups' | 'Limits' | 'Node' | 'Command';
+export type OptionGroup =
+  | 'Storage'
+  | 'Listeners'
+  | 'Durability'
+  | 'Topics'
+  | 'Groups'
+  | 'Queues'
+  | 'Limits'
+  | 'Node'
+  | 'Command';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -365,6 +374,32 @@ const OPTIONS = {
     min: 0,
     max: DAY,
     sentence: 'How long the first member of a group waits for others; starts anew with each that comes.',
+  },
+
+  'queue-message-bytes-max': {
+    group: 'Queues',
+    type: 'bytes',
+    default: 16 * MIB,
+    min: KIB,
+    max: 512 * MIB,
+    sentence: 'Size of one message in a queue, body and properties; larger ones are refused.',
+  },
+  'queue-memory-bytes-max': {
+    group: 'Queues',
+    type: 'bytes',
+    default: 512 * MIB,
+    min: MIB,
+    max: 64 * GIB,
+    sentence:
+      'Memory for the messages of all queues that are not durable; beyond it publishers wait until consumers have caught up.',
+  },
+  'queues-max': {
+    group: 'Queues',
+    type: 'integer',
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    sentence: 'Queues of one virtual host.',
   },
 
   'connections-max': {

@@ -6,11 +6,17 @@ import type { NodeService } from './partitions/node-service.ts';
 import type { Logger } from './ports/logger.ts';
 import { softwareName } from './ports/software-name.ts';
 import { systemClock } from './ports/system-clock.ts';
+import type { QueueService } from './queues/queue-service.ts';
+
+export interface Services {
+  readonly service: NodeService;
+  readonly groups: GroupService;
+  readonly queues: QueueService;
+}
 
 export async function startListeners(
   settings: BrokerSettings,
-  service: NodeService,
-  groups: GroupService,
+  { service, groups }: Services,
   logger: Logger,
   parts: Parts,
 ): Promise<Pick<Broker, 'ports' | 'addresses'>> {

@@ -4,6 +4,7 @@ import { BurrowError } from '../src/errors/burrow-error.ts';
 import type { Backoff } from './backoff.ts';
 import type { ClientClock } from './clock.ts';
 import type { Cluster } from './cluster.ts';
+import type { Connection } from './connection.ts';
 import type { ConsumerHost } from './consumer/consumer.ts';
 import type { Credit } from './consumer/credit-state.ts';
 import type { Isolation } from './consumer/cursor-feed.ts';
@@ -27,12 +28,14 @@ import {
   leaveGroupRequest,
   syncGroupRequest,
 } from './groups/group-requests.ts';
+import { withProbes } from './groups/liveness-probe.ts';
 import type { TopicMetadata } from './metadata.ts';
 import type { ProducerIdentity } from './producer/idempotence-state.ts';
 import type { ProducerHost } from './producer/producer.ts';
 import type { ProducerBatch } from './producer/producer-batch.ts';
 import type { Acks, ProduceResult } from './producer/sender.ts';
 import {
+  changePushRequest,
   EARLIEST_TIMESTAMP,
   fetchRequest,
   initProducerIdRequest,
@@ -141,7 +144,10 @@ export class ConsumerTransport extends Transport implements ConsumerHost, PushTr
       { clock: this.clock, timeoutMs: this.requestTimeoutMs },
     );
     return {
-      change: (remove, add) => channel.change({ remove, add: add.map((target) => this.#withEpoch(target)) }),
+      change: (remove, add) => {
+        const targets = add.map((target) => this.#withEpoch(target));
+        changePushRequest(channel, remove, targets);
+      },
       addCredit: ({ records, bytes }) => channel.addCredit(records, bytes),
       close: () => channel.close(),
     };
@@ -187,7 +193,8 @@ export class GroupTransport extends Transport implements GroupHost {
 
   join(nodeId: number, request: JoinRequest): Promise<JoinAnswer> {
     const timeoutMs = Math.max(this.requestTimeoutMs, request.rebalanceTimeoutMs + REBALANCE_SLACK_MS);
-    return joinGroupRequest(this.cluster.node(nodeId), request, timeoutMs);
+    const connection = this.cluster.node(nodeId);
+    return this.#whileAlive(connection, request.groupId, joinGroupRequest(connection, request, timeoutMs));
   }
 
   sync(
@@ -198,7 +205,16 @@ export class GroupTransport extends Transport implements GroupHost {
     rebalanceTimeoutMs: number,
   ): Promise<Uint8Array> {
     const timeoutMs = Math.max(this.requestTimeoutMs, rebalanceTimeoutMs + REBALANCE_SLACK_MS);
-    return syncGroupRequest(this.cluster.node(nodeId), member, protocolName, assignments, timeoutMs);
+    const connection = this.cluster.node(nodeId);
+    const answer = syncGroupRequest(connection, member, protocolName, assignments, timeoutMs);
+    return this.#whileAlive(connection, member.groupId, answer);
+  }
+
+  /** A dead connection is noticed within twice `requestTimeoutMs`: what is not answered in time ends it, and `waiting` with it. */
+  #whileAlive<T>(connection: Connection, groupId: string, waiting: Promise<T>): Promise<T> {
+    const { clock, requestTimeoutMs } = this;
+    const ask = () => findCoordinatorRequest(connection, groupId, requestTimeoutMs);
+    return withProbes(waiting, { clock, intervalMs: requestTimeoutMs, ask });
   }
 
   heartbeat(nodeId: number, member: MemberIdentity): Promise<void> {

@@ -6,6 +6,7 @@
  * stream asks for an answer.
  */
 import { type BurrowError, toBurrowError } from '../src/errors/burrow-error.ts';
+import type { ErrorName } from '../src/errors/table.ts';
 import type { RecordsPush, RequestOf } from '../src/protocol/messages.ts';
 import type { ClientClock, ClientTimer } from './clock.ts';
 import type { Connection } from './connection.ts';
@@ -15,6 +16,13 @@ export interface PushChannelHandlers {
   /** Once; nothing comes after it. */
   onLost(error: BurrowError): void;
 }
+
+const LOST_WITH_CONNECTION: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'CONNECTION_LOST',
+  'CONNECTION_FAILED',
+  'REQUEST_TIMED_OUT',
+  'CLIENT_CLOSED',
+]);
 
 /** After this much silence it is asked whether the stream is still there, in milliseconds. */
 const SILENCE_MS = 10_000;
@@ -82,8 +90,8 @@ export class PushChannel {
   #lose(error: BurrowError): void {
     if (this.#ended) return;
     this.#end();
-    // A change that was refused leaves the stream open.
-    if (error.code !== 'CONNECTION_LOST' && error.code !== 'CLIENT_CLOSED') this.#sendClose();
+    // A change that was refused leaves the stream open; with its connection it is gone.
+    if (!LOST_WITH_CONNECTION.has(error.code)) this.#sendClose();
     this.#handlers.onLost(error);
   }
 

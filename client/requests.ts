@@ -14,6 +14,7 @@ import type { ProducerIdentity } from './producer/idempotence-state.ts';
 import type { ProducerBatch } from './producer/producer-batch.ts';
 import type { Acks, ProduceResult } from './producer/sender.ts';
 import { PushChannel } from './push-channel.ts';
+import type { TopicPartition } from './topic-partition.ts';
 
 /** Special times of listOffsets. */
 export const EARLIEST_TIMESTAMP = -2;
@@ -121,11 +122,13 @@ export function fetchRequest(
   return { done, cancel: call.cancel };
 }
 
+type EpochTarget = PushTarget & { readonly currentLeaderEpoch: number };
+
 /** Opens a push stream. */
 export function openPushRequest(
   connection: Connection,
   opened: {
-    readonly targets: ReadonlyArray<PushTarget & { readonly currentLeaderEpoch: number }>;
+    readonly targets: readonly EpochTarget[];
     readonly credit: Credit;
     readonly isolation: Isolation;
   },
@@ -133,18 +136,34 @@ export function openPushRequest(
   options: { readonly clock: ClientClock; readonly timeoutMs: number },
 ): PushChannel {
   const { targets, credit, isolation } = opened;
+  const [first = [], ...more] = inParts(targets);
   const request = {
     isolation: isolationNumber(isolation),
     recordsCredit: credit.records,
     bytesCredit: credit.bytes,
-    partitions: targets,
+    partitions: first,
   };
   const onRecords = ({ partitions }: RecordsPush): void => {
     handlers.onAnswers(
       partitions.map((entry) => ({ ...entry, error: entryError(entry), records: entry.records[0] ?? NO_BYTES })),
     );
   };
-  return new PushChannel(connection, request, { onRecords, onLost: handlers.onLost }, options);
+  const channel = new PushChannel(connection, request, { onRecords, onLost: handlers.onLost }, options);
+  for (const add of more) channel.change({ remove: [], add });
+  return channel;
+}
+
+/** Moves partitions from where they are, if they are in the stream; and takes others out. */
+export function changePushRequest(
+  channel: PushChannel,
+  removed: readonly TopicPartition[],
+  added: readonly EpochTarget[],
+): void {
+  for (const remove of inParts(removed)) channel.change({ remove, add: [] });
+  for (const add of inParts(added)) {
+    // Also those that have just left with an error that is still on its way: to remove them does no harm.
+    channel.change({ remove: add.map(({ topic, partition }) => ({ topic, partition })), add });
+  }
 }
 
 export interface ListedOffset {

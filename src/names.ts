@@ -3,6 +3,7 @@
  *
  * A name that passes is still no object key: `__proto__` and `constructor` are valid names. Keep what is named in a Map.
  */
+import { utf8Bytes } from './bytes/utf8.ts';
 import { BurrowError } from './errors/burrow-error.ts';
 
 /** As in Kafka (Topic.java): with the partition number and a suffix it must fit a file name of 255 bytes. */
@@ -61,6 +62,39 @@ export function checkClientId(clientId: string): void {
       'INVALID_NAME',
       `Client id ${shown(clientId)} contains ${shownCharacter(bad)}. Use printable characters only.`,
     );
+  }
+}
+
+/** Of the names of exchanges, queues, virtual hosts and policies, and of routing keys: AMQP's short string. */
+const SHORT_STRING_BYTES_MAX = 255;
+/** UTF-8 has no form for it, so it would be another name when it comes back from disk. */
+const LONE_SURROGATE = /\p{Cs}/u;
+
+/**
+ * Throws INVALID_NAME unless `name` may name an exchange, a queue, a virtual host or a policy. The characters are free,
+ * as in RabbitMQ. The empty name passes: it is the default exchange, or asks for a name.
+ * @param what - "queue", for the error
+ */
+export function checkAmqpName(name: string, what: string): void {
+  checkShortString(name, `The name of the ${what}`);
+}
+
+/** Throws INVALID_NAME unless `key` is short enough to be a routing or binding key. */
+export function checkRoutingKey(key: string): void {
+  checkShortString(key, 'The routing key');
+}
+
+function checkShortString(text: string, what: string): void {
+  // No string has more UTF-16 units than bytes: counting waits until it may matter.
+  const bytes = text.length > SHORT_STRING_BYTES_MAX ? text.length : utf8Bytes(text);
+  if (bytes > SHORT_STRING_BYTES_MAX) {
+    throw new BurrowError(
+      'INVALID_NAME',
+      `${what}, ${shown(text)}, has more than ${SHORT_STRING_BYTES_MAX} bytes in UTF-8. Use a shorter one.`,
+    );
+  }
+  if (LONE_SURROGATE.test(text)) {
+    throw new BurrowError('INVALID_NAME', `${what}, ${shown(text)}, is not well-formed Unicode.`);
   }
 }
 

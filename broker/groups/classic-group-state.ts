@@ -8,10 +8,10 @@
  *       ^                      │   ^                                                        │
  *       └── nobody is left ────┘   └── join, leave, death of a member ── Stable <── the leader's assignment is stored
  *
- * Where it differs from Kafka: a static member that comes back to a full group is let in, since the group does not grow; one
- * that comes back with other topics causes a rebalance; a leader's second assignment of a generation is not stored while
- * the first is on its way; a join or sync that the same member repeats ends the first one; the number of ids promised to
- * new members is limited; an id that was promised and is given back leaves the members in peace.
+ * Where it differs from Kafka: a static member that comes back to a full group is let in; one that comes back with other topics
+ * causes a rebalance; a leader's second assignment of a generation is not stored while the first is on its way; a repeated join
+ * or sync ends the first one; ids promised to new members are limited, and giving one back leaves the members in peace; after
+ * a start a static id may be unknown rather than fenced (group-members.ts).
  */
 import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import { CONSUMER_PROTOCOL_TYPE } from '../../src/groups/consumer-protocol.ts';
@@ -335,12 +335,12 @@ export class ClassicGroupState {
     this.#state = 'CompletingRebalance';
     const memberIds = new Set<string>();
     for (const member of this.#members) {
-      memberIds.add(member.memberId);
+      const { memberId, answerJoin } = member;
+      memberIds.add(memberId);
       member.isNew = false;
       this.#touch(member, nowMs);
-      const { answerJoin } = member;
       this.#members.setAnswerJoin(member, undefined);
-      answerJoin?.(this.#joined(member, member.memberId === this.#members.leader));
+      answerJoin?.(this.#joined(member, memberId === this.#members.leader));
     }
     this.#startWait({ kind: 'syncs', dueMs: nowMs + this.#members.rebalanceTimeoutMs(), memberIds });
   }
@@ -576,9 +576,7 @@ export class ClassicGroupState {
   // Time
 
   #touch(member: GroupMember, nowMs: number): void {
-    if (member.isNew) return;
-    member.sessionDueMs = nowMs + member.sessionTimeoutMs;
-    this.#dueBy(member.sessionDueMs);
+    if (!member.isNew) this.#dueBy(this.#members.touch(member, nowMs));
   }
 
   #startWait(wait: Wait): void {

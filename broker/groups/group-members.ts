@@ -38,6 +38,8 @@ export interface GroupMember {
   answerSync: AnswerSync | undefined;
   /** Until its first join is answered: it may not even know its member id, and nobody expects heartbeats. */
   isNew: boolean;
+  /** False from when it was read from the log until it asks for something under its id. */
+  isHeardOf: boolean;
   /** When it is given up, by monotonic time, unless it is heard of. Moved by every sign of life. */
   sessionDueMs: number;
 }
@@ -86,10 +88,15 @@ export class GroupMembers {
     return this.#members.get(memberId);
   }
 
-  /** @throws BurrowError UNKNOWN_MEMBER, FENCED_INSTANCE if another member has taken over the instance id */
+  /**
+   * @throws BurrowError UNKNOWN_MEMBER, FENCED_INSTANCE if another member has taken over the instance id. After a start nobody
+   * knows that before the other was heard of: its id may have been replaced in a generation that was never stored. Whoever is
+   * unknown then joins anew, whoever is fenced would end for good.
+   */
   find({ memberId, groupInstanceId }: Pick<MemberIdentity, 'memberId' | 'groupInstanceId'>): GroupMember {
     const current = groupInstanceId === undefined ? memberId : this.#instances.get(groupInstanceId);
     if (groupInstanceId !== undefined && current !== undefined && current !== memberId) {
+      if (this.#members.get(current)?.isHeardOf === false) throw unknownMember(this.#groupId, memberId);
       throw fencedInstance(this.#groupId, groupInstanceId);
     }
     const member = current === undefined ? undefined : this.#members.get(current);
@@ -120,6 +127,7 @@ export class GroupMembers {
       answerJoin,
       answerSync: undefined,
       isNew: true,
+      isHeardOf: true,
       sessionDueMs,
     });
   }
@@ -127,7 +135,8 @@ export class GroupMembers {
   addStored(member: StoredMember, protocolName: string, sessionDueMs: number): void {
     const { subscription, ...rest } = member;
     const protocols = [{ name: protocolName, metadata: subscription }];
-    this.#add({ ...rest, protocols, answerJoin: undefined, answerSync: undefined, isNew: false, sessionDueMs });
+    const fresh = { answerJoin: undefined, answerSync: undefined, isNew: false, isHeardOf: false };
+    this.#add({ ...rest, ...fresh, protocols, sessionDueMs });
   }
 
   #add(member: GroupMember): void {
@@ -162,9 +171,17 @@ export class GroupMembers {
   update(member: GroupMember, request: JoinGroupRequest): void {
     this.#count(member.protocols, -1);
     member.protocols = request.protocols;
+    member.isHeardOf = true;
     this.#count(member.protocols, 1);
     member.sessionTimeoutMs = request.sessionTimeoutMs;
     member.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
+  }
+
+  /** A sign of life: a new session begins, whose end is returned. */
+  touch(member: GroupMember, nowMs: number): number {
+    member.isHeardOf = true;
+    member.sessionDueMs = nowMs + member.sessionTimeoutMs;
+    return member.sessionDueMs;
   }
 
   setAnswerJoin(member: GroupMember, answerJoin: AnswerJoin | undefined): void {

@@ -197,7 +197,7 @@ export interface GroupService {
     partitions: ReadonlyArray<{ readonly topic: string; readonly partition: number }>,
   ): Promise<readonly PartitionResult[]>;
 
-  /** All groups of this node, sorted by id. @throws COORDINATOR_LOADING */
+  /** All groups of this node, sorted by id; not those whose log cannot be read. @throws COORDINATOR_LOADING */
   listGroups(): readonly GroupListing[];
   /** @throws BurrowError NOT_COORDINATOR, COORDINATOR_LOADING, INVALID_GROUP_ID */
   describeGroup(groupId: string): GroupDescription;

@@ -337,7 +337,9 @@ export class GroupShard {
 
   // Groups
 
+  /** None if the log cannot be read: as in Kafka, that does not keep the groups of others from being listed. */
   list(): GroupListing[] {
+    if (this.#status.kind === 'over') return [];
     this.#checkReady();
     return Array.from(this.#groups.values(), ({ state }) => ({
       groupId: state.groupId,

@@ -7,8 +7,11 @@ import type { Partition } from './partition.ts';
 /** Written by the broker itself; the names are Kafka's, so that Kafka's tools hide them too. */
 const INTERNAL_TOPICS: ReadonlySet<string> = new Set(['__consumer_offsets', '__transaction_state']);
 
+/** Of queues: their messages and settlements. */
+export const QUEUE_TOPIC_PREFIX = '__queue.';
+
 export function isInternalTopic(name: string): boolean {
-  return INTERNAL_TOPICS.has(name);
+  return INTERNAL_TOPICS.has(name) || name.startsWith(QUEUE_TOPIC_PREFIX);
 }
 
 export class NodeTopic {

@@ -28,7 +28,7 @@ export interface PushHandlers {
 }
 
 export interface PushCall {
-  /** Removes first, so that a partition may be moved. */
+  /** Takes partitions out, and adds others or moves those that are there. */
   change(remove: readonly TopicPartition[], add: readonly PushTarget[]): void;
   addCredit(credit: Credit): void;
   close(): void;
@@ -159,9 +159,7 @@ class NodeStream implements ChunkOrigin {
     for (const cursor of cursors) {
       if (!this.#members.has(partitionKey(cursor))) add.push(this.#join(cursor));
     }
-    if (remove.length + add.length === 0) return;
-    // Also those that have just left with an error that is still on its way: to remove them does no harm.
-    this.#call.change([...remove, ...add.map(({ topic, partition }) => ({ topic, partition }))], add);
+    if (remove.length + add.length > 0) this.#call.change(remove, add);
   }
 
   /** Per record. */

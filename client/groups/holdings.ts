@@ -9,9 +9,8 @@ export class Holdings {
   /** By partition. Invariant: only what is assigned. */
   #sinceGeneration = new Map<string, number>();
 
-  /** What the member kept while it joined does not count, if there was a generation without it: others may have had it. */
-  onJoined(previousGenerationId: number, generationId: number): void {
-    if (previousGenerationId < 0 || generationId > previousGenerationId + 1) this.#sinceGeneration.clear();
+  onLost(): void {
+    this.#sinceGeneration.clear();
   }
 
   /** `kept`: still assigned when it joined. `last`: what it was assigned last, which eager members give up to join. */
@@ -23,7 +22,7 @@ export class Holdings {
   ): void {
     const before = this.#sinceGeneration;
     const unbroken = new Set(kept.map(partitionKey));
-    if (last.generationId === generationId - 1) for (const each of last.partitions) unbroken.add(partitionKey(each));
+    if (last.generationId >= generationId - 1) for (const each of last.partitions) unbroken.add(partitionKey(each));
     this.#sinceGeneration = new Map();
     for (const partition of next) {
       const key = partitionKey(partition);

@@ -232,8 +232,11 @@ export class GroupMembership {
     // The join is awaited by the coordinator itself; a heartbeat meanwhile would name a generation that is going.
     this.#stopHeartbeats();
     try {
+      const before = this.#generationId;
       const joined = await this.#join(topics, reason);
       this.#startHeartbeats();
+      // A static member stays in the group while it cannot join; others may have had what it kept.
+      if (joined.generationId > before + 1) await this.#loseAll();
       const next = await this.#sync(joined);
       this.#settled.notify();
       this.#topics.watch();
@@ -274,7 +277,6 @@ export class GroupMembership {
       }
       if (answer.error !== undefined) throw answer.error;
       this.#memberId = answer.memberId;
-      this.#holdings.onJoined(this.#generationId, answer.generationId);
       this.#generationId = answer.generationId;
       return answer;
     }
@@ -330,6 +332,7 @@ export class GroupMembership {
 
   async #loseAll(): Promise<void> {
     this.#isLost = false;
+    this.#holdings.onLost();
     const partitions = this.#assignment;
     this.#assignment = [];
     if (partitions.length > 0) await this.#call(() => this.#options.callbacks.onLost(partitions));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BurrowError, isBurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
-import { ERROR_TABLE, errorNameByNumber } from '../../src/errors/table.ts';
+import { ERROR_TABLE, errorNameByNumber, errorRow } from '../../src/errors/table.ts';
 import { readTableRows } from '../support/markdown-table.ts';
 
 describe('the error table', () => {
@@ -10,6 +10,7 @@ describe('the error table', () => {
       String(row.number),
       row.retriable ? 'yes' : 'no',
       row.kafka === undefined ? 'closes' : String(row.kafka),
+      row.amqp === undefined ? '-' : `${row.amqp.code} ${row.amqp.scope}`,
       row.sentence,
       row.remedy,
     ]);
@@ -22,6 +23,45 @@ describe('the error table', () => {
     expect(Math.min(...numbers)).toBeGreaterThan(0);
     for (const [name, row] of ERROR_TABLE) expect(errorNameByNumber(row.number)).toBe(name);
   });
+
+  test('closes an AMQP channel for soft errors of the specification and the connection for hard ones', () => {
+    const soft = new Set([403, 404, 405, 406]);
+    const hard = new Set([320, 402, 501, 502, 503, 504, 505, 506, 530, 540, 541]);
+    for (const [name, { amqp }] of ERROR_TABLE) {
+      if (amqp !== undefined) expect((amqp.scope === 'channel' ? soft : hard).has(amqp.code), name).toBe(true);
+    }
+  });
+
+  test.each([
+    ['EXCHANGE_NOT_FOUND', 404, 'channel'],
+    ['QUEUE_NOT_FOUND', 404, 'channel'],
+    ['DECLARED_DIFFERENTLY', 406, 'channel'],
+    ['RESOURCE_LOCKED', 405, 'channel'],
+    ['IN_USE', 406, 'channel'],
+    ['NOT_EMPTY', 406, 'channel'],
+    ['ACCESS_REFUSED', 403, 'channel'],
+    ['VHOST_NOT_FOUND', 530, 'connection'],
+    ['COMMAND_INVALID', 503, 'connection'],
+    ['UNKNOWN_DELIVERY_TAG', 406, 'channel'],
+    ['CONSUMER_TAG_IN_USE', 530, 'connection'],
+    ['CONSUMER_EXCLUSIVE', 403, 'channel'],
+    ['INVALID_ARGUMENT', 406, 'channel'],
+    ['INVALID_NAME', 406, 'channel'],
+    ['NOT_IMPLEMENTED', 540, 'connection'],
+    ['UNKNOWN_TOPIC_OR_PARTITION', 404, 'channel'],
+    ['RECORD_TOO_LARGE', 406, 'channel'],
+    ['SHUTTING_DOWN', 320, 'connection'],
+    ['INTERNAL_ERROR', 541, 'connection'],
+  ] as const)('%s is %i for AMQP clients and closes the %s, as in RabbitMQ', (name, code, scope) => {
+    expect(errorRow(name).amqp).toEqual({ code, scope });
+  });
+
+  test.each(['QUEUE_FULL', 'NOT_ENOUGH_REPLICAS', 'REQUEST_TIMED_OUT'] as const)(
+    '%s is a nack for AMQP publishers and closes nothing',
+    (name) => {
+      expect(errorRow(name).amqp).toBeUndefined();
+    },
+  );
 
   test('answers a number of a newer version with INTERNAL_ERROR', () => {
     expect(errorNameByNumber(9999)).toBe('INTERNAL_ERROR');

@@ -1,7 +1,8 @@
 /** Members with a group.instance.id in the group's state machine. */
 import { describe, expect, test } from 'vitest';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
-import { ended, GroupScript, subscription } from '../support/group-script.ts';
+import { formGroup, rejection, restart, startGroupNode } from '../support/group-node.ts';
+import { codeOf, ended, GroupScript, joinRequest, subscription } from '../support/group-script.ts';
 
 describe('a static member (KIP-345)', () => {
   const fixed = { groupInstanceId: 'i' };
@@ -160,3 +161,39 @@ describe('a static member (KIP-345)', () => {
 function ownedNothing(): Uint8Array {
   return Buffer.concat([subscription('topic'), Buffer.from('more')]);
 }
+
+describe('after a restart, a static member', () => {
+  const fixed = { groupInstanceId: 'i' } as const;
+
+  /** The node is lost when the member has got a new id, but the generation was not assigned and hence not stored. */
+  async function crashBetweenJoinAndSync() {
+    const node = await startGroupNode();
+    const [before] = await formGroup(node, 'g', [fixed]);
+    const joining = node.groups.join(joinRequest({ groupId: 'g' }));
+    const back = await node.groups.join(joinRequest({ groupId: 'g', ...fixed }));
+    expect((await joining).generationId).toBe(2);
+    expect([back.error, back.generationId]).toEqual([undefined, 2]);
+    return { next: await restart(node, 'crash'), oldId: before!.memberId, newId: back.memberId };
+  }
+
+  test('whose new id was not stored is unknown, not fenced, and takes its place by joining anew', async () => {
+    const { next, newId } = await crashBetweenJoinAndSync();
+    const member = { groupId: 'g', memberId: newId, generationId: 2, groupInstanceId: 'i' };
+    expect(codeOf(() => next.groups.heartbeat(member))).toBe('UNKNOWN_MEMBER');
+    expect(await rejection(next.groups.commitOffsets({ ...member, offsets: [] }))).toBe('UNKNOWN_MEMBER');
+    const refused = await next.groups.join(joinRequest({ groupId: 'g', ...fixed, memberId: newId }));
+    expect(refused.error?.code).toBe('UNKNOWN_MEMBER');
+    const again = await next.groups.join(joinRequest({ groupId: 'g', ...fixed }));
+    expect([again.error, again.generationId]).toEqual([undefined, 1]);
+    expect(next.groups.describeGroup('g').members.map(({ memberId }) => memberId)).toEqual([again.memberId]);
+  });
+
+  test('keeps its place against others once it was heard of', async () => {
+    const { next, oldId, newId } = await crashBetweenJoinAndSync();
+    const member = { groupId: 'g', memberId: oldId, generationId: 1, groupInstanceId: 'i' };
+    next.groups.heartbeat(member);
+    const other = await next.groups.join(joinRequest({ groupId: 'g', ...fixed, memberId: newId }));
+    expect(other.error?.code).toBe('FENCED_INSTANCE');
+    next.groups.heartbeat(member);
+  });
+});

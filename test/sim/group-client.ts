@@ -123,7 +123,7 @@ export class GroupClient {
   #onJoinRefused({ code }: BurrowError, memberId: string): void {
     this.#phase = 'out';
     if (code === 'MEMBER_ID_REQUIRED') this.#memberId = memberId;
-    else if (code === 'UNKNOWN_MEMBER' || code === 'FENCED_INSTANCE') this.#memberId = '';
+    else this.#onIdRefused(code);
   }
 
   #sync(): void {
@@ -193,8 +193,14 @@ export class GroupClient {
 
   #onRefused({ code }: BurrowError): void {
     this.#world.note(`${this.name} is refused: ${code}`);
-    if (code === 'UNKNOWN_MEMBER' || code === 'FENCED_INSTANCE') this.#memberId = '';
+    this.#onIdRefused(code);
     this.#phase = 'out';
+  }
+
+  #onIdRefused(code: BurrowError['code']): void {
+    if (code === 'UNKNOWN_MEMBER') this.#memberId = '';
+    // A process that is fenced ends for good; here, no two run under one instance id at once.
+    if (code === 'FENCED_INSTANCE') this.#world.fail(new Error(`${this.name} was fenced, and there is no other`));
   }
 
   #follow<T>(answer: Promise<T>, onAnswer: (outcome: T) => void): void {

@@ -180,7 +180,10 @@ export class FakeGroupCoordinator {
     const timeoutMs = Math.max(0, ...[...this.members.values()].map((member) => member.rebalanceTimeoutMs));
     this.#timer?.cancel();
     this.#timer = this.clock.schedule(timeoutMs, () => {
-      for (const member of this.members.values()) if (member.join === undefined) this.#drop(member);
+      // Static members have until the end of their session to come back.
+      for (const member of this.members.values()) {
+        if (member.join === undefined && member.instanceId === undefined) this.#drop(member);
+      }
       this.#complete();
     });
   }
@@ -198,8 +201,9 @@ export class FakeGroupCoordinator {
     }
     this.state = 'Completing';
     this.generationId += 1;
-    if (!this.members.has(this.leader)) this.leader = [...this.members.keys()][0]!;
     const all = [...this.members.values()];
+    const joined = all.filter(({ join }) => join !== undefined).map(({ id }) => id);
+    if (!joined.includes(this.leader)) this.leader = joined[0]!;
     const common = all[0]!.protocols.find(({ name }) =>
       all.every((each) => each.protocols.some((p) => p.name === name)),
     );
@@ -207,8 +211,9 @@ export class FakeGroupCoordinator {
     for (const member of all) {
       const { join } = member;
       member.join = undefined;
+      if (join === undefined) continue;
       this.#touch(member);
-      join!(this.#joined(member));
+      join(this.#joined(member));
     }
   }
 

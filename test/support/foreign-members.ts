@@ -9,6 +9,7 @@ import type { KafkajsMemberOptions } from './kafkajs-member.ts';
 
 export interface MemberOptions {
   readonly address: string;
+  readonly nativeUrl: string;
   readonly group: string;
   readonly topic: string;
   readonly assignor: AssignorName;

@@ -47,8 +47,8 @@ export class GroupBed {
   };
 
   startForeign(kind: ForeignMemberKind, assignor: AssignorName): ChildProcess {
-    const address = this.#addresses.kafka;
-    const options = { address, group: GROUP, topic: TOPIC, assignor, sessionTimeoutMs: SESSION_TIMEOUT_MS };
+    const { kafka: address, native: nativeUrl } = this.#addresses;
+    const options = { address, nativeUrl, group: GROUP, topic: TOPIC, assignor, sessionTimeoutMs: SESSION_TIMEOUT_MS };
     return startForeignMember(kind, options, this.#onRecord);
   }
 
@@ -91,6 +91,12 @@ export class GroupBed {
   async allCommitted(): Promise<void> {
     const expected = Array.from({ length: PARTITIONS }, () => this.#produced / PARTITIONS);
     await vi.waitFor(async () => expect(await this.#committed()).toEqual(expected), WAIT);
+  }
+
+  /** Resolves when these are the committed offsets, in the order of their size. */
+  async committedAre(expected: readonly number[]): Promise<void> {
+    const sorted = async () => (await this.#committed()).sort((a = -1, b = -1) => a - b);
+    await vi.waitFor(async () => expect(await sorted()).toEqual(expected), WAIT);
   }
 
   async #committed(): Promise<Array<number | undefined>> {

@@ -11,8 +11,12 @@ export interface SourceFile {
 }
 
 const FILE_LINES_MAX = 600;
-/** One state with many small methods on it: split further, its fields would have to leave the class. */
-const LONGER_FILES: ReadonlyMap<string, number> = new Map([['broker/log/partition-log.ts', 800]]);
+/** One state with many small methods on it, whose fields would have to leave the class; or a table. */
+const LONGER_FILES: ReadonlyMap<string, number> = new Map([
+  ['broker/log/partition-log.ts', 800],
+  ['src/errors/table.ts', 1000],
+  ['broker/options.ts', 800],
+]);
 
 /** Folders of broker/ in the order of imports: each may import what stands before it. */
 const BROKER_FOLDERS = [

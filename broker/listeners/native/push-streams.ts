@@ -155,14 +155,14 @@ export class PushStreams {
   }
 
   #pump(stream: Stream): void {
-    if (stream.isPumping) return;
+    if (stream.isPumping || !this.#mayRead(stream)) return;
     stream.isPumping = true;
     this.#pumpAll(stream)
       .catch((error: unknown) => this.#options.onUnexpected(error))
       .then(() => {
         stream.isPumping = false;
         // Credit or records may have come between its last look and here.
-        if (this.#mayRead(stream)) this.#pump(stream);
+        this.#pump(stream);
       })
       .catch((error: unknown) => this.#options.onUnexpected(error));
   }

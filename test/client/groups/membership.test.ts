@@ -548,6 +548,24 @@ describe('offsets', () => {
     },
   );
 
+  test('a static member that missed a generation loses what it kept, since others may have had it', async () => {
+    const { clock, coordinator, start, rest } = setUp();
+    const longSession = { sessionTimeoutMs: 300_000, rebalanceTimeoutMs: 20_000 };
+    const a = start({ ...longSession, groupInstanceId: 'a' });
+    await rest();
+    expect(a.owned()).toBe(T4);
+    // It hears of the rebalance and cannot join: the others go on without it, and it stays in the group.
+    a.host.failNext('join', ...Array.from({ length: 100 }, () => 'COORDINATOR_LOADING' as const));
+    const b = start({ ...longSession, groupInstanceId: 'b' });
+    await clock.advance(25_000);
+    expect([coordinator.generationId, b.membership.generationId, a.membership.generationId]).toEqual([2, 2, 1]);
+    a.host.failNext('join');
+    await clock.advance(10_000);
+    expect(a.events).toContain(`lost ${T4}`);
+    expect(a.events.filter((event) => event.startsWith('revoked'))).toEqual([]);
+    expectShared([a, b], T4);
+  });
+
   test('a commit that is refused as unknown makes the member join again', async () => {
     const { coordinator, start, rest } = setUp();
     const a = start();

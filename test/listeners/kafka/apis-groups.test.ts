@@ -1,4 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
+import { compileMessage } from '../../../broker/listeners/kafka/codec.ts';
+import { MessageReader } from '../../../broker/listeners/kafka/message-reader.ts';
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
 import { KAFKA } from '../../support/kafka-apis.ts';
 import { start, versions } from './api-test-bed.ts';
@@ -181,6 +183,17 @@ describe('committed offsets', () => {
     const refused = await answerOf();
     if (version >= 2) expect(refused).toMatchObject({ errorCode: 14, topics: [] });
     else expect(refused.topics[0]!.partitions).toMatchObject([{ committedOffset: -1, errorCode: 14 }]);
+  });
+
+  it('are fetched for members of KIP-848, who name themselves since version 9', () => {
+    // One group `g`, member id null, member epoch -1, topic `a` with partition 2, requireStable.
+    const bytes = Buffer.from('02 0267 00 ffffffff 02 0261 02 00000002 00 00 01 00'.replaceAll(' ', ''), 'hex');
+    const reader = new MessageReader(bytes, 0, 100);
+    expect(compileMessage(KAFKA.offsetFetch.request).decode(reader, 9)).toMatchObject({
+      groups: [{ groupId: 'g', memberId: null, memberEpoch: -1, topics: [{ name: 'a', partitionIndexes: [2] }] }],
+      requireStable: true,
+    });
+    expect([reader.ok, reader.remaining]).toEqual([true, 0]);
   });
 
   it('are all fetched where no topics are named', async () => {

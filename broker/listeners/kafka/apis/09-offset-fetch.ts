@@ -1,9 +1,9 @@
 /**
- * OffsetFetch, versions 0–8: committed offsets of groups; -1 where nothing is committed.
+ * OffsetFetch, versions 0–9: committed offsets of groups; -1 where nothing is committed.
  *
  * - v2 asks for all partitions with null, and has an error for the whole; before, it stands in every partition.
  * - v5 brings leader epochs; v6 is flexible; v7 can wait for open transactions (there are none yet); v8 asks for several
- *   groups (KIP-709).
+ *   groups (KIP-709); v9 names member and epoch (KIP-848), which Kafka does not check in classic groups either.
  */
 import type { CommittedOffset } from '../../../groups/group-service.ts';
 import { defineApi, type RequestContext } from '../api.ts';

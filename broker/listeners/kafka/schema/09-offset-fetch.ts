@@ -4,11 +4,19 @@ const askedTopic = { name: string(), partitionIndexes: list(int32()) };
 
 export const offsetFetchRequest = message(
   'OffsetFetchRequest',
-  { versions: [0, 8], flexibleSince: 6 },
+  { versions: [0, 9], flexibleSince: 6 },
   {
     groupId: string({ until: 7, default: '' }),
     topics: nullableArray(askedTopic, { until: 7, nullableSince: 2, default: null }),
-    groups: array({ groupId: string(), topics: nullableArray(askedTopic) }, { since: 8, default: [] }),
+    groups: array(
+      {
+        groupId: string(),
+        memberId: nullableString({ since: 9, default: null }),
+        memberEpoch: int32({ since: 9, default: -1 }),
+        topics: nullableArray(askedTopic),
+      },
+      { since: 8, default: [] },
+    ),
     requireStable: bool({ since: 7, default: false }),
   },
 );
@@ -26,7 +34,7 @@ const topic = {
 
 export const offsetFetchResponse = message(
   'OffsetFetchResponse',
-  { versions: [0, 8], flexibleSince: 6 },
+  { versions: [0, 9], flexibleSince: 6 },
   {
     throttleTimeMs: int32({ since: 3, default: 0 }),
     topics: array(topic, { until: 7, default: [] }),

@@ -1,0 +1,126 @@
+/**
+ * Micro benchmark of routing: what one message costs, with few and with many bindings. `node dist/bench/micro/routing.js
+ * [milliseconds per task]` after a build. Machine and load decide, so compare within one run only.
+ *
+ * "remembered": routes that were taken before, as most are. In all others nothing is remembered, so that bindings are
+ * matched for each message.
+ */
+import { Bench } from 'tinybench';
+import { PREDECLARED_EXCHANGES } from '../../broker/definitions/exchange-definition.ts';
+import type { RoutableMessage } from '../../broker/exchanges/binding-matcher.ts';
+import { Router } from '../../broker/exchanges/router.ts';
+import type { FieldValue } from '../../src/messages/field-value.ts';
+
+const MESSAGES = 1000;
+const NO_ARGUMENTS = new Map<string, FieldValue>();
+
+interface Case {
+  readonly exchange: string;
+  readonly bindings: (index: number) => readonly [bindingKey: string, args: ReadonlyMap<string, FieldValue>];
+  /** The message of a running number. */
+  readonly message: (index: number, bindings: number) => RoutableMessage;
+}
+
+function keyed(routingKey: string, headers?: ReadonlyMap<string, FieldValue>): RoutableMessage {
+  return { routingKey, headers, messageId: undefined, correlationId: undefined, timestampSeconds: undefined };
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  direct: {
+    exchange: 'amq.direct',
+    bindings: (index) => [`device.${index}`, NO_ARGUMENTS],
+    message: (index, bindings) => keyed(`device.${index % bindings}`),
+  },
+  'topic, literal words and *': {
+    exchange: 'amq.topic',
+    bindings: (index) => [`tenant.${index}.*`, NO_ARGUMENTS],
+    message: (index, bindings) => keyed(`tenant.${index % bindings}.created`),
+  },
+  'topic, # on both sides': {
+    exchange: 'amq.topic',
+    bindings: (index) => [`#.device${index}.#`, NO_ARGUMENTS],
+    message: (index, bindings) => keyed(`eu.berlin.device${index % bindings}.temperature`),
+  },
+  'headers, all of two': {
+    exchange: 'amq.headers',
+    bindings: (index) => [
+      '',
+      new Map<string, FieldValue>([
+        ['format', 'pdf'],
+        ['customer', index],
+      ]),
+    ],
+    message: (index, bindings) =>
+      keyed(
+        '',
+        new Map<string, FieldValue>([
+          ['format', 'pdf'],
+          ['customer', index % bindings],
+          ['trace', 'x'],
+        ]),
+      ),
+  },
+};
+
+const bench = new Bench({ time: Number(process.argv[2] ?? 500), warmupTime: 100 });
+/** What the tasks compute, so that none of it can be left out. */
+let sink = 0;
+
+function routerWith({ exchange, bindings }: Case, count: number): Router {
+  const router = new Router({ virtualHost: '/', rememberedRoutesMax: 0 });
+  for (const definition of PREDECLARED_EXCHANGES) router.addExchange(definition);
+  for (let queue = 0; queue < 1000; queue++) router.addQueue(`q${queue}`);
+  for (let index = 0; index < count; index++) {
+    const [bindingKey, args] = bindings(index);
+    router.bind({
+      source: exchange,
+      destinationKind: 'queue',
+      destination: `q${index % 1000}`,
+      bindingKey,
+      arguments: args,
+    });
+  }
+  return router;
+}
+
+function add(name: string, router: Router, exchange: string, messages: readonly RoutableMessage[]): void {
+  bench.add(name, () => {
+    for (let index = 0; index < messages.length; index++) {
+      sink += router.routePublished(exchange, messages[index]!).length;
+    }
+  });
+}
+
+for (const [name, each] of Object.entries(CASES)) {
+  for (const count of [100, 100_000]) {
+    const router = routerWith(each, count);
+    const hot = Array.from({ length: MESSAGES }, (_, index) => each.message(index, 100));
+    add(`${name}, ${count} bindings, to 100 of them`, router, each.exchange, hot);
+    if (count === 100) continue;
+    // What the processor's caches do not hold costs more, whatever the algorithm.
+    const spread = Array.from({ length: MESSAGES }, (_, index) => each.message(index * 7919, count));
+    add(`${name}, ${count} bindings, to any of them`, router, each.exchange, spread);
+  }
+}
+const remembering = new Router({ virtualHost: '/' });
+for (const definition of PREDECLARED_EXCHANGES) remembering.addExchange(definition);
+remembering.addQueue('q');
+remembering.bind({
+  source: 'amq.topic',
+  destinationKind: 'queue',
+  destination: 'q',
+  bindingKey: 'tenant.#',
+  arguments: NO_ARGUMENTS,
+});
+const remembered = Array.from({ length: MESSAGES }, (_, index) => keyed(`tenant.${index % 50}.created`));
+add('topic, remembered', remembering, 'amq.topic', remembered);
+const toQueue = Array.from({ length: MESSAGES }, () => keyed('q'));
+add('default exchange', remembering, '', toQueue);
+
+await bench.run();
+for (const { name, result } of bench.tasks) {
+  if (result.state !== 'completed') continue;
+  const nanoseconds = (result.latency.p50 * 1e6) / MESSAGES;
+  console.log(`${name.padEnd(60)} ${nanoseconds.toFixed(0).padStart(7)} ns/message`);
+}
+if (sink === 0) throw new Error('nothing was routed');

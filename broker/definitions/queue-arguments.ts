@@ -1,0 +1,237 @@
+/**
+ * The arguments of a queue, and the keys of policies for queues, in one table: RabbitMQ's names ("x-message-ttl" as an
+ * argument, "message-ttl" in a policy), what values they take, and who wins if a policy says something else.
+ *
+ * Names that are not here are stored with the queue and mean nothing, as in RabbitMQ.
+ */
+import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { FieldTable, FieldValue } from '../../src/messages/field-value.ts';
+import { checkAmqpName, checkRoutingKey } from '../../src/names.ts';
+import { resourceText } from './equivalence.ts';
+import type { QueueSettings } from './queue-settings.ts';
+
+export type SettingValue = string | number | boolean;
+
+export interface QueueArgument {
+  /** As in a policy; with "x-" before it, as an argument. */
+  readonly name: string;
+  /** Undefined: checked, so that mistakes show, and otherwise without meaning here. */
+  readonly setting: keyof QueueSettings | undefined;
+  /** Queues and streams have different ones, but for those of both. */
+  readonly scope: 'queue' | 'stream' | 'both';
+  /** What a policy's value and an argument's make together; undefined: policies do not have it. */
+  readonly merge:
+    | ((policy: SettingValue, argument: SettingValue, queueType: QueueSettings['queueType']) => SettingValue)
+    | undefined;
+  /** The value of the setting, or what is wrong. */
+  readonly parse: (value: FieldValue) => Parsed;
+}
+
+export type Parsed = { readonly value: SettingValue } | { readonly problem: string };
+
+export const QUEUE_TYPES = ['classic', 'quorum', 'stream'] as const;
+export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
+export const DEAD_LETTER_STRATEGIES = ['at-most-once', 'at-least-once'] as const;
+export const DELAYED_RETRY_TYPES = ['disabled', 'all', 'failed', 'returned'] as const;
+
+/** Of times, as in RabbitMQ (rabbit_misc:check_expiry): 49.7 days. */
+const EXPIRY_MS_MAX = 2 ** 32 - 1;
+const COUNT_MAX = Number.MAX_SAFE_INTEGER;
+const PRIORITY_MAX = 255;
+/** How many ids of messages a queue may be asked to remember. */
+const DEDUPLICATION_WINDOW_MAX = 10_000_000;
+const DEAD_LETTER_ROUTING_KEY = 'x-dead-letter-routing-key';
+const DAY_MS = 86_400_000;
+/** Of x-max-age, as in RabbitMQ. */
+const AGE_UNITS_MS: ReadonlyMap<string, number> = new Map([
+  ['Y', 365 * DAY_MS],
+  ['M', 30 * DAY_MS],
+  ['D', DAY_MS],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+]);
+
+const ROWS: readonly QueueArgument[] = [
+  row('queue-type', 'queueType', 'both', undefined, oneOf(QUEUE_TYPES)),
+  row('message-ttl', 'messageTtlMs', 'queue', smaller, integer(0, EXPIRY_MS_MAX)),
+  row('expires', 'expiresMs', 'queue', smaller, integer(1, EXPIRY_MS_MAX)),
+  row('max-length', 'maxLength', 'queue', smaller, integer(0, COUNT_MAX)),
+  row('max-length-bytes', 'maxLengthBytes', 'both', smaller, integer(0, COUNT_MAX)),
+  row('overflow', 'overflow', 'queue', overflow, oneOf(OVERFLOWS)),
+  row('dead-letter-exchange', 'deadLetterExchange', 'queue', argumentWins, exchangeName),
+  row('dead-letter-routing-key', 'deadLetterRoutingKey', 'queue', argumentWins, deadLetterRoutingKey),
+  row('dead-letter-strategy', 'deadLetterStrategy', 'queue', argumentWins, oneOf(DEAD_LETTER_STRATEGIES)),
+  row('max-priority', 'maxPriority', 'queue', undefined, integer(1, PRIORITY_MAX)),
+  row('single-active-consumer', 'singleActiveConsumer', 'both', undefined, truth),
+  row('delivery-limit', 'deliveryLimit', 'queue', deliveryLimit, integer(-1, COUNT_MAX)),
+  row('consumer-timeout', 'consumerTimeoutMs', 'queue', smaller, integer(0, EXPIRY_MS_MAX)),
+  row('delayed-retry-type', 'delayedRetryType', 'queue', argumentWins, oneOf(DELAYED_RETRY_TYPES)),
+  row('delayed-retry-min', 'delayedRetryMinMs', 'queue', argumentWins, integer(0, EXPIRY_MS_MAX)),
+  row('delayed-retry-max', 'delayedRetryMaxMs', 'queue', argumentWins, integer(0, EXPIRY_MS_MAX)),
+  row('max-age', 'maxAgeMs', 'stream', smaller, age),
+  row('stream-max-segment-size-bytes', 'streamMaxSegmentSizeBytes', 'stream', policyWins, integer(1, COUNT_MAX)),
+  // Of plugins: noxdafox/rabbitmq-message-deduplication and LavinMQ.
+  row('message-deduplication', 'messageDeduplication', 'queue', undefined, truth),
+  row('deduplication-header', 'deduplicationHeader', 'queue', undefined, headerName),
+  row('cache-ttl', 'deduplicationWindowMs', 'queue', undefined, integer(1, EXPIRY_MS_MAX)),
+  row('cache-size', 'deduplicationWindowCount', 'queue', undefined, integer(1, DEDUPLICATION_WINDOW_MAX)),
+  row('cache-persistence', undefined, 'queue', undefined, oneOf(['memory', 'disk'])),
+  // Ours.
+  row('group-key-header', 'groupKeyHeader', 'queue', undefined, headerName),
+  // What only RabbitMQ's own storage gives a meaning.
+  row('queue-mode', undefined, 'queue', argumentWins, oneOf(['default', 'lazy'])),
+  row('queue-version', undefined, 'queue', argumentWins, integer(1, 2)),
+  row(
+    'queue-leader-locator',
+    undefined,
+    'both',
+    argumentWins,
+    oneOf(['client-local', 'balanced', 'random', 'least-leaders']),
+  ),
+  row('initial-cluster-size', undefined, 'stream', argumentWins, integer(1, COUNT_MAX)),
+  row('quorum-initial-group-size', undefined, 'queue', argumentWins, integer(1, COUNT_MAX)),
+  row('max-in-memory-length', undefined, 'queue', argumentWins, integer(0, COUNT_MAX)),
+  row('max-in-memory-bytes', undefined, 'queue', argumentWins, integer(0, COUNT_MAX)),
+  row('stream-filter-size-bytes', undefined, 'stream', argumentWins, integer(16, 255)),
+];
+
+export const QUEUE_ARGUMENTS: ReadonlyMap<string, QueueArgument> = new Map(ROWS.map((each) => [each.name, each]));
+
+/** All arguments that must be the same when a queue is declared again. */
+export const QUEUE_ARGUMENT_NAMES: readonly string[] = ROWS.map(({ name }) => `x-${name}`);
+
+/**
+ * Checks types, values and whether a queue of its type takes them.
+ * @throws BurrowError INVALID_ARGUMENT (RabbitMQ: PRECONDITION_FAILED - invalid arg …)
+ */
+export function checkQueueArguments(virtualHost: string, queue: string, table: FieldTable): void {
+  const resource = resourceText('queue', queue, virtualHost);
+  const type = table.get('x-queue-type') ?? 'classic';
+  for (const [argument, value] of table) {
+    const known = argument.startsWith('x-') ? QUEUE_ARGUMENTS.get(argument.slice(2)) : undefined;
+    if (known === undefined) continue;
+    const parsed = known.parse(value);
+    if ('problem' in parsed) throw invalid(`invalid arg '${argument}' for ${resource}: ${parsed.problem}`, argument);
+    if (!takes(known, type === 'stream')) {
+      throw invalid(`invalid arg '${argument}' for ${resource} of queue type ${String(type)}`, argument);
+    }
+  }
+  // As in RabbitMQ, where a policy may not complete what the arguments begin.
+  if (table.has(DEAD_LETTER_ROUTING_KEY) && !table.has('x-dead-letter-exchange')) {
+    throw invalid(
+      `invalid arg '${DEAD_LETTER_ROUTING_KEY}' for ${resource}: it needs x-dead-letter-exchange`,
+      DEAD_LETTER_ROUTING_KEY,
+    );
+  }
+}
+
+/** Whether streams, or else queues, have it. */
+export function takes({ scope }: QueueArgument, stream: boolean): boolean {
+  return scope === 'both' || (scope === 'stream') === stream;
+}
+
+function row(
+  name: string,
+  setting: QueueArgument['setting'],
+  scope: QueueArgument['scope'],
+  merge: QueueArgument['merge'],
+  parse: QueueArgument['parse'],
+): QueueArgument {
+  return { name, setting, scope, merge, parse };
+}
+
+// Who wins, by rabbit_amqqueue_process.erl, rabbit_quorum_queue.erl and rabbit_stream_queue.erl (args_policy_lookup).
+
+function smaller(policy: SettingValue, argument: SettingValue): SettingValue {
+  return policy < argument ? policy : argument;
+}
+
+function argumentWins(_policy: SettingValue, argument: SettingValue): SettingValue {
+  return argument;
+}
+
+function policyWins(policy: SettingValue): SettingValue {
+  return policy;
+}
+
+function overflow(policy: SettingValue, argument: SettingValue, queueType: QueueSettings['queueType']): SettingValue {
+  return queueType === 'quorum' ? policy : argument;
+}
+
+/** Negative is no limit, and the greater one then. */
+function deliveryLimit(policy: SettingValue, argument: SettingValue): SettingValue {
+  const either = [Number(policy), Number(argument)];
+  return either.some((limit) => limit < 0) ? Math.max(...either) : Math.min(...either);
+}
+
+// What values are.
+
+function integer(min: number, max: number): QueueArgument['parse'] {
+  return (value) => {
+    // Only greater ones than any limit are bigints.
+    const number = typeof value === 'bigint' ? Number(value) : value;
+    if (typeof number !== 'number' || !Number.isInteger(number))
+      return { problem: `expected integer, got ${kindOf(value)}` };
+    if (number < min) return { problem: `${value} is less than ${min}` };
+    if (number > max) return { problem: `${value} is more than ${max}` };
+    return { value: number };
+  };
+}
+
+function oneOf(choices: readonly string[]): QueueArgument['parse'] {
+  return (value) =>
+    choices.includes(value as string)
+      ? { value: value as string }
+      : { problem: `expected one of ${choices.join(', ')}, got ${shown(value)}` };
+}
+
+function truth(value: FieldValue): Parsed {
+  return typeof value === 'boolean' ? { value } : { problem: `expected true or false, got ${kindOf(value)}` };
+}
+
+function exchangeName(value: FieldValue): Parsed {
+  return text(value, (name) => checkAmqpName(name, 'exchange'));
+}
+
+function deadLetterRoutingKey(value: FieldValue): Parsed {
+  return text(value, checkRoutingKey);
+}
+
+function headerName(value: FieldValue): Parsed {
+  return value === '' ? { problem: 'it is empty' } : text(value, (name) => checkAmqpName(name, 'header'));
+}
+
+function text(value: FieldValue, check: (text: string) => void): Parsed {
+  if (typeof value !== 'string') return { problem: `expected a string, got ${kindOf(value)}` };
+  try {
+    check(value);
+    return { value };
+  } catch (error) {
+    if (error instanceof BurrowError) return { problem: error.message };
+    throw error;
+  }
+}
+
+function age(value: FieldValue): Parsed {
+  const match = typeof value === 'string' ? /^([0-9]{1,15})([YMDhms])$/.exec(value) : null;
+  const ms = match === null ? 0 : Number(match[1]) * (AGE_UNITS_MS.get(match[2]!) ?? 0);
+  return Number.isSafeInteger(ms) && ms > 0
+    ? { value: ms }
+    : { problem: `expected a time such as 7D (units Y M D h m s), got ${shown(value)}` };
+}
+
+function kindOf(value: FieldValue): string {
+  if (value === null) return 'void';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'double';
+  if (typeof value !== 'object') return typeof value;
+  return Array.isArray(value) ? 'array' : 'table';
+}
+
+function shown(value: FieldValue): string {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : kindOf(value);
+}
+
+function invalid(message: string, argument: string): BurrowError {
+  return new BurrowError('INVALID_ARGUMENT', message, { fields: { argument } });
+}

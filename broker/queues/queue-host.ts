@@ -1,0 +1,430 @@
+/**
+ * The queues of one virtual host: declares, finds and deletes them, and carries messages from exchanges to them. Durable ones are
+ * in the definitions; others live and die here.
+ */
+import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
+import { NO_FIELDS } from '../../src/messages/field-value.ts';
+import type { RoutableProperties } from '../../src/messages/routable-properties.ts';
+import { resourceText } from '../definitions/equivalence.ts';
+import { checkQueue, checkSameQueue, type QueueDefinition } from '../definitions/queue-definition.ts';
+import type { QueueSettings } from '../definitions/queue-settings.ts';
+import type { RouteTarget } from '../exchanges/destination.ts';
+import { checkNotReserved, type Topology } from '../exchanges/topology.ts';
+import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { Random } from '../ports/random.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { Deduplication } from './deduplication.ts';
+import { DelayedMessages } from './delayed-messages.ts';
+import type { PublishedMessage } from './message-batch.ts';
+import { MessageForwarder } from './message-forwarder.ts';
+import type { StoredTarget } from './message-log.ts';
+import { Queue } from './queue.ts';
+import type { DeclaredQueue, QueueDeclaration, QueueSession, QueueStatus } from './queue-service.ts';
+import type { QueueLogs, QueueStorage } from './queue-storage.ts';
+
+export interface QueueHostOptions {
+  readonly name: string;
+  readonly topology: Topology;
+  readonly storage: QueueStorage;
+  readonly clock: Clock;
+  readonly deadlines: DeadlineQueue;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Of each queue, of messages that are not in memory. */
+  readonly readAheadBytes: number;
+  /** Of this virtual host. */
+  readonly queuesMax: number;
+}
+
+interface DelayedEntry {
+  /** Undefined: the exchange is not stored. */
+  readonly incarnation: number | undefined;
+  readonly messages: DelayedMessages;
+}
+
+interface QueueEntry {
+  readonly definition: QueueDefinition;
+  /** Drops repetitions, if the queue does. */
+  readonly deduplication: Deduplication | undefined;
+  /** Undefined for a queue that is not stored. */
+  readonly incarnation: number | undefined;
+  readonly queue: Queue;
+  readonly logs: QueueLogs;
+  /** Who it is exclusive to. */
+  readonly owner: QueueSession | undefined;
+  expiry: Deadline | undefined;
+}
+
+const NAME_BYTES = 16;
+
+export class QueueHost {
+  readonly name: string;
+  readonly #options: QueueHostOptions;
+  readonly #queues = new Map<string, QueueEntry>();
+  /** Messages that wait for exchanges of the kind x-delayed-message, by the exchange's name. */
+  readonly #delayed = new Map<string, DelayedEntry>();
+  readonly #forwarder: MessageForwarder;
+  readonly #deadLetters: DeadLetters;
+  /** The latest declaration or deletion of a name; others of the same name come after it. Never rejects. */
+  readonly #work = new Map<string, Promise<void>>();
+  #closeReason: BurrowError | undefined;
+
+  constructor(options: QueueHostOptions) {
+    this.name = options.name;
+    this.#options = options;
+    const { topology, clock, logger } = options;
+    const router = topology.router(options.name);
+    this.#forwarder = new MessageForwarder((...args) => this.publishTo(...args));
+    this.#deadLetters = new DeadLetters({ router, forwarder: this.#forwarder, clock, logger });
+  }
+
+  get queueCount(): number {
+    return this.#queues.size;
+  }
+
+  /** Opens a queue that is stored, at the start. */
+  async restore(definition: QueueDefinition, incarnation: number): Promise<void> {
+    await this.#open(definition, incarnation, undefined);
+  }
+
+  // Queues
+
+  async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
+    return this.#declare(declaration.name === '' ? this.#newName('amq.gen-') : declaration.name, declaration, session);
+  }
+
+  async declareReplyQueue(session: QueueSession): Promise<DeclaredQueue> {
+    const declaration = { name: '', durable: false, exclusive: true, autoDelete: true, arguments: NO_FIELDS };
+    return this.#declare(this.#newName('amq.rabbitmq.reply-to.'), declaration, session);
+  }
+
+  async #declare(name: string, declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
+    const definition: QueueDefinition = { ...declaration, name };
+    return this.#inOrder(name, async () => {
+      this.#checkOpen();
+      const found = this.#queues.get(name);
+      if (found !== undefined) {
+        this.#checkOwner(found, session);
+        checkSameQueue(this.name, found.definition, definition);
+        this.#touch(found);
+        return declared(found);
+      }
+      checkNotReserved('queue', declaration.name);
+      checkQueue(this.name, definition);
+      const { queuesMax, topology } = this.#options;
+      if (this.#queues.size >= queuesMax) {
+        throw new BurrowError(
+          'QUEUE_LIMIT',
+          `Virtual host ${JSON.stringify(this.name)} has ${queuesMax} queues, as many as it may (queues-max).`,
+        );
+      }
+      await topology.createQueue(this.name, definition);
+      const incarnation = topology.queueIncarnation(this.name, name);
+      return declared(await this.#open(definition, incarnation, definition.exclusive ? session : undefined));
+    });
+  }
+
+  check(name: string, session: QueueSession): DeclaredQueue {
+    const entry = this.#require(name, session);
+    this.#touch(entry);
+    return declared(entry);
+  }
+
+  queueFor(name: string, session: QueueSession): Queue {
+    const entry = this.#require(name, session);
+    this.#touch(entry);
+    return entry.queue;
+  }
+
+  find(name: string): Queue | undefined {
+    return this.#queues.get(name)?.queue;
+  }
+
+  /** Returns how many messages went with it; 0 if it is not there. */
+  delete(name: string, session: QueueSession, options: { ifUnused: boolean; ifEmpty: boolean }): Promise<number> {
+    return this.#inOrder(name, async () => {
+      const entry = this.#queues.get(name);
+      if (entry === undefined) return 0;
+      this.#checkOwner(entry, session);
+      const { queue } = entry;
+      const resource = resourceText('queue', name, this.name);
+      if (options.ifUnused && queue.consumerCount > 0) throw new BurrowError('IN_USE', `${resource} in use`);
+      if (options.ifEmpty && queue.readyCount > 0) throw new BurrowError('NOT_EMPTY', `${resource} not empty`);
+      const messages = queue.readyCount;
+      await this.#remove(entry);
+      return messages;
+    });
+  }
+
+  async purge(name: string, session: QueueSession): Promise<number> {
+    const entry = this.#require(name, session);
+    this.#touch(entry);
+    return entry.queue.purge();
+  }
+
+  /** The session has ended: its exclusive queues end too. */
+  async deleteExclusive(session: QueueSession): Promise<void> {
+    const own = [...this.#queues.values()].filter(({ owner }) => owner === session);
+    await Promise.all(own.map((entry) => this.#deleteEntry(entry)));
+  }
+
+  list(): QueueStatus[] {
+    return Array.from(this.#queues.values(), (entry) => {
+      const { definition, queue } = entry;
+      return {
+        ...definition,
+        ...declared(entry),
+        policy: this.#options.topology.queuePolicy(this.name, definition)?.name,
+        unsettledCount: queue.unsettledCount,
+        storedBytes: queue.storedBytes,
+        failure: queue.failure,
+      };
+    });
+  }
+
+  /** Policies have changed. */
+  reconfigure(): void {
+    const { topology } = this.#options;
+    for (const entry of this.#queues.values()) {
+      const { name, arguments: table } = entry.definition;
+      entry.queue.reconfigure(topology.queueSettings(this.name, name, table));
+      this.#touch(entry);
+    }
+  }
+
+  // Messages
+
+  /** @throws BurrowError EXCHANGE_NOT_FOUND, ACCESS_REFUSED, INVALID_ARGUMENT */
+  route(message: PublishedMessage, routable: RoutableProperties): readonly RouteTarget[] {
+    return this.#options.topology.router(this.name).routePublished(message.exchange, routable);
+  }
+
+  /** Hands a message to one of its targets; false if that is full. Per message. */
+  publishTo(target: RouteTarget, message: PublishedMessage, stored: StoredTarget, number: number): boolean {
+    switch (target.kind) {
+      case 'queue':
+        return this.#publishToQueue(target.name, message, stored, number);
+      case 'delayed': {
+        const delayed = this.#delayed.get(target.name);
+        if (delayed !== undefined) return delayed.messages.publish(message, stored, number);
+        break;
+      }
+      case 'topic':
+        break;
+    }
+    // Deleted in this very turn: as if it had not been found.
+    stored.onStored(number, number);
+    return true;
+  }
+
+  #publishToQueue(name: string, message: PublishedMessage, stored: StoredTarget, number: number): boolean {
+    const entry = this.#queues.get(name);
+    if (entry === undefined) {
+      stored.onStored(number, number);
+      return true;
+    }
+    const { queue, deduplication } = entry;
+    const taken =
+      deduplication === undefined
+        ? queue.publish(message, stored, number)
+        : deduplication.publish(queue, message, stored, number);
+    if (!taken && queue.settings.overflow === 'reject-publish-dlx') this.#deadLetters.buryRefused(queue, message);
+    return taken;
+  }
+
+  // Exchanges that delay
+
+  /** After an exchange was declared: if it delays messages, they have a place from here on. */
+  async onExchangeDeclared(name: string): Promise<void> {
+    const { topology } = this.#options;
+    await this.#inOrder(`exchange ${name}`, async () => {
+      const exchange = topology.router(this.name).exchange(name);
+      if (exchange?.kind !== 'x-delayed-message' || this.#delayed.has(name)) return;
+      await this.openDelayed(name, topology.exchangeIncarnation(this.name, name));
+    });
+  }
+
+  async openDelayed(exchange: string, incarnation: number | undefined): Promise<void> {
+    const { topology, storage, clock, deadlines, logger, readAheadBytes } = this.#options;
+    const logs =
+      incarnation === undefined ? storage.inMemory(`exchange ${exchange}`) : await storage.durable(incarnation);
+    const messages = await DelayedMessages.open({
+      exchange,
+      ...logs,
+      router: topology.router(this.name),
+      forwarder: this.#forwarder,
+      clock,
+      deadlines,
+      logger,
+      readAheadBytes,
+    });
+    this.#delayed.set(exchange, { incarnation, messages });
+  }
+
+  onExchangeDeleted(name: string): void {
+    const delayed = this.#delayed.get(name);
+    if (delayed === undefined) return;
+    this.#delayed.delete(name);
+    delayed.messages.close();
+    if (delayed.incarnation !== undefined) void this.#options.storage.remove(delayed.incarnation);
+  }
+
+  /** Ends all queues; nothing is taken any more. Resolves when everything that was taken has its place. */
+  async close(reason: BurrowError): Promise<void> {
+    this.#closeReason = reason;
+    await Promise.all(this.#work.values());
+    const entries = [...this.#queues.values()];
+    await Promise.all(entries.map(({ queue }) => queue.settled()));
+    for (const { messages } of this.#delayed.values()) {
+      await messages.settled();
+      messages.close();
+    }
+    for (const entry of entries) {
+      if (entry.expiry !== undefined) this.#options.deadlines.remove(entry.expiry);
+      entry.queue.close(reason);
+    }
+  }
+
+  /** After {@link close}: the virtual host is gone for good. */
+  async removeLogs(): Promise<void> {
+    for (const { incarnation } of [...this.#queues.values(), ...this.#delayed.values()]) {
+      if (incarnation !== undefined) await this.#options.storage.remove(incarnation);
+    }
+  }
+
+  /** @throws BurrowError RESOURCE_LOCKED if the queue is there and exclusive to another session */
+  checkOwnerOf(name: string, session: QueueSession): void {
+    const entry = this.#queues.get(name);
+    if (entry !== undefined) this.#checkOwner(entry, session);
+  }
+
+  async #open(
+    definition: QueueDefinition,
+    incarnation: number | undefined,
+    owner: QueueSession | undefined,
+  ): Promise<QueueEntry> {
+    const { name } = definition;
+    const { storage, clock, deadlines, logger, readAheadBytes, topology } = this.#options;
+    const logs =
+      incarnation === undefined
+        ? storage.inMemory(`queue ${JSON.stringify(name)}`)
+        : await storage.durable(incarnation);
+    const settings = topology.queueSettings(this.name, name, definition.arguments);
+    const deduplication = newDeduplication(settings, clock);
+    await deduplication?.load(logs.messages, readAheadBytes);
+    const queue = await Queue.open({
+      name,
+      settings,
+      messages: deduplication?.retaining(logs.messages) ?? logs.messages,
+      settlements: logs.settlements,
+      clock,
+      deadlines,
+      logger,
+      readAheadBytes,
+      deadLetter: (from, view, reason, onDone) => this.#deadLetters.bury(from, view, reason, onDone),
+      onUnused: (unused) => this.#onUnused(unused),
+    });
+    const entry: QueueEntry = { definition, deduplication, incarnation, queue, logs, owner, expiry: undefined };
+    this.#queues.set(name, entry);
+    this.#touch(entry);
+    return entry;
+  }
+
+  /** Ends a queue because of something that happened to it, if it is still there. */
+  async #deleteEntry(entry: QueueEntry): Promise<void> {
+    const { name } = entry.definition;
+    await this.#inOrder(name, async () => {
+      if (this.#queues.get(name) === entry) await this.#remove(entry);
+    }).catch((error: unknown) => {
+      const { message } = toBurrowError(error);
+      this.#options.logger.warn({ queue: name, virtualHost: this.name, error: message }, 'a queue was not deleted');
+    });
+  }
+
+  async #remove(entry: QueueEntry): Promise<void> {
+    const { definition, incarnation, queue, logs } = entry;
+    const { topology, deadlines, storage } = this.#options;
+    await topology.queueGone(this.name, definition.name);
+    this.#queues.delete(definition.name);
+    if (entry.expiry !== undefined) deadlines.remove(entry.expiry);
+    queue.close(notFound(definition.name, this.name));
+    if (incarnation !== undefined) await storage.remove(incarnation);
+    else void logs.messages.trim(Number.POSITIVE_INFINITY);
+  }
+
+  #onUnused(queue: Queue): void {
+    const entry = this.#queues.get(queue.name);
+    if (entry?.queue !== queue) return;
+    if (entry.definition.autoDelete) void this.#deleteEntry(entry);
+    else this.#touch(entry);
+  }
+
+  /** The queue is in use: its time to live without use (x-expires) begins anew. */
+  #touch(entry: QueueEntry): void {
+    const { deadlines } = this.#options;
+    if (entry.expiry !== undefined) deadlines.remove(entry.expiry);
+    entry.expiry = undefined;
+    const { expiresMs } = entry.queue.settings;
+    if (expiresMs === undefined) return;
+    entry.expiry = deadlines.add(expiresMs, () => {
+      entry.expiry = undefined;
+      if (entry.queue.consumerCount > 0) this.#touch(entry);
+      else void this.#deleteEntry(entry);
+    });
+  }
+
+  #require(name: string, session: QueueSession): QueueEntry {
+    const entry = this.#queues.get(name);
+    if (entry === undefined) throw notFound(name, this.name);
+    this.#checkOwner(entry, session);
+    return entry;
+  }
+
+  #checkOwner({ owner, definition }: QueueEntry, session: QueueSession): void {
+    if (owner === undefined || owner === session) return;
+    throw new BurrowError(
+      'RESOURCE_LOCKED',
+      `cannot obtain exclusive access to locked ${resourceText('queue', definition.name, this.name)}. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.`,
+    );
+  }
+
+  #checkOpen(): void {
+    if (this.#closeReason !== undefined) throw this.#closeReason;
+  }
+
+  #newName(prefix: string): string {
+    return `${prefix}${this.#options.random.bytes(NAME_BYTES).toString('base64url')}`;
+  }
+
+  #inOrder<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const result = (this.#work.get(name) ?? Promise.resolve()).then(work);
+    const done: Promise<void> = result
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        if (this.#work.get(name) === done) this.#work.delete(name);
+      });
+    this.#work.set(name, done);
+    return result;
+  }
+}
+
+function newDeduplication(settings: QueueSettings, clock: Clock): Deduplication | undefined {
+  if (!settings.messageDeduplication) return undefined;
+  const { deduplicationWindowMs: windowMs, deduplicationWindowCount: count, deduplicationHeader: header } = settings;
+  return new Deduplication({ windowMs, count, header, clock });
+}
+
+function declared({ definition, queue }: QueueEntry): DeclaredQueue {
+  return { name: definition.name, messageCount: queue.readyCount, consumerCount: queue.consumerCount };
+}
+
+function notFound(name: string, virtualHost: string): BurrowError {
+  return new BurrowError('QUEUE_NOT_FOUND', `no ${resourceText('queue', name, virtualHost)}`, {
+    fields: { queue: name },
+  });
+}

@@ -1,0 +1,287 @@
+import { describe, expect, test } from 'vitest';
+import { settle, startTestNode } from '../support/node-environment.ts';
+import { openQueue, properties, publish } from '../support/queue-bed.ts';
+
+describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
+  const open = async (options: Parameters<typeof openQueue>[0] = {}) =>
+    openQueue({ ...options, ...(where === 'on a log' ? { node: await startTestNode() } : {}) });
+
+  test('hands out messages in order, to each consumer at most its prefetch', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    client.channel.setPrefetch(2, { global: false });
+    client.consume(queue);
+    await publish('a', 'b', 'c', 'd');
+    expect(client.bodies()).toEqual(['a', 'b']);
+    client.channel.acknowledge(1, false);
+    expect(client.bodies()).toEqual(['c']);
+    client.channel.acknowledge(0, true);
+    expect(client.bodies()).toEqual(['d']);
+    expect(queue.readyCount).toBe(0);
+    expect(queue.unsettledCount).toBe(1);
+  });
+
+  test('takes consumers in turn', async () => {
+    const { queue, channel, publish } = await open();
+    const [one, two] = [channel(), channel()];
+    one.consume(queue);
+    two.consume(queue);
+    await publish('a', 'b', 'c', 'd');
+    expect([one.bodies(), two.bodies()]).toEqual([
+      ['a', 'c'],
+      ['b', 'd'],
+    ]);
+  });
+
+  test('serves consumers of a higher priority first, others when those have no credit', async () => {
+    const { queue, channel, publish } = await open();
+    const [low, high] = [channel(), channel()];
+    high.channel.setPrefetch(2, { global: false });
+    low.consume(queue);
+    high.consume(queue, { priority: 5 });
+    await publish('a', 'b', 'c');
+    expect([high.bodies(), low.bodies()]).toEqual([['a', 'b'], ['c']]);
+  });
+
+  test('has one active consumer if told so, and the next one when it goes', async () => {
+    const { queue, channel, publish } = await open({ settings: { singleActiveConsumer: true } });
+    const [one, two] = [channel(), channel()];
+    one.consume(queue);
+    two.consume(queue);
+    await publish('a', 'b');
+    expect([one.bodies(), two.bodies()]).toEqual([['a', 'b'], []]);
+    one.channel.close();
+    expect(two.deliveries.map(({ body, returns }) => [body, returns])).toEqual([
+      ['a', 1],
+      ['b', 1],
+    ]);
+  });
+
+  test('puts back what is requeued to its place, marked as returned', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    client.channel.setPrefetch(3, { global: false });
+    client.consume(queue);
+    await publish('a', 'b', 'c', 'd');
+    client.deliveries.length = 0;
+    client.channel.reject(1, { multiple: false, requeue: true });
+    expect(client.deliveries).toMatchObject([{ body: 'a', returns: 1, tag: 4 }]);
+    client.channel.recover();
+    expect(client.deliveries.slice(1).map(({ body }) => body)).toEqual(['a', 'b', 'c']);
+  });
+
+  test('gives single messages to who asks, and none when it is empty', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    void publish('a');
+    expect(await client.get(queue)).toMatchObject({ body: 'a', tag: 1, returns: 0 });
+    expect(await client.get(queue)).toBeUndefined();
+    client.channel.reject(1, { multiple: false, requeue: true });
+    expect(await client.get(queue, true)).toMatchObject({ body: 'a', returns: 1 });
+    expect(queue.unsettledCount).toBe(0);
+  });
+
+  test('delivers without acknowledgments where none are wanted', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    client.channel.setPrefetch(1, { global: false });
+    client.consume(queue, { noAck: true });
+    await publish('a', 'b', 'c');
+    expect(client.bodies()).toEqual(['a', 'b', 'c']);
+    expect([queue.readyCount, queue.unsettledCount]).toEqual([0, 0]);
+    expect(() => client.channel.acknowledge(1, false)).toThrow(/unknown delivery tag 1/);
+  });
+
+  test('does not deliver to a client that does not read', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    client.isWritable = false;
+    client.consume(queue);
+    await publish('a');
+    expect(client.bodies()).toEqual([]);
+    client.isWritable = true;
+    client.channel.onWritable();
+    expect(client.bodies()).toEqual(['a']);
+  });
+
+  test('keeps to a prefetch over the whole channel', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    client.channel.setPrefetch(2, { global: true });
+    client.consume(queue, { tag: 'one' });
+    client.consume(queue, { tag: 'two' });
+    await publish('a', 'b', 'c', 'd');
+    expect(client.bodies()).toEqual(['a', 'b']);
+    client.channel.acknowledge(2, true);
+    expect(client.bodies()).toEqual(['c', 'd']);
+  });
+
+  test('hands out the highest priority first, in order within one', async () => {
+    const { queue, channel } = await open({ settings: { maxPriority: 5 } });
+    await Promise.all(
+      [1, 5, 0, 9, 1].map((priority, index) =>
+        publish(queue, `${priority}-${index}`, { properties: properties({ priority }) }),
+      ),
+    );
+    const client = channel();
+    client.consume(queue);
+    expect(client.bodies()).toEqual(['5-1', '9-3', '1-0', '1-4', '0-2']);
+  });
+
+  test('removes messages whose time is over, at the head of the queue', async () => {
+    const { queue, channel, clock, dead, publish } = await open({
+      settings: { messageTtlMs: 1000, deadLetterExchange: 'dlx' },
+    });
+    await publish('a');
+    clock.advance(600);
+    await publish('b');
+    clock.advance(500);
+    await settle();
+    expect(dead).toEqual([{ body: 'a', reason: 'expired' }]);
+    const client = channel();
+    client.consume(queue);
+    expect(client.bodies()).toEqual(['b']);
+  });
+
+  test('takes the shorter of the message’s own time and the queue’s', async () => {
+    const { queue, clock, dead } = await open({ settings: { messageTtlMs: 1000, deadLetterExchange: 'dlx' } });
+    await publish(queue, 'a', { properties: properties({ expiration: '100' }) });
+    await publish(queue, 'b', { properties: properties({ expiration: '5000' }) });
+    clock.advance(150);
+    await settle();
+    expect(dead.map(({ body }) => body)).toEqual(['a']);
+    clock.advance(900);
+    await settle();
+    expect(dead.map(({ body }) => body)).toEqual(['a', 'b']);
+    expect(queue.readyCount).toBe(0);
+  });
+
+  test('drops from the head, or refuses, when it is too long', async () => {
+    const dropping = await open({ settings: { maxLength: 2, deadLetterExchange: 'dlx' } });
+    await dropping.publish('a', 'b', 'c');
+    expect(dropping.dead).toEqual([{ body: 'a', reason: 'maxlen' }]);
+    const refusing = await open({ settings: { maxLength: 2, overflow: 'reject-publish' } });
+    expect(await refusing.publish('a', 'b', 'c')).toEqual([true, true, false]);
+    const bytes = await open({ settings: { maxLengthBytes: 5 } });
+    await bytes.publish('aaa', 'bbb', 'c');
+    const client = bytes.channel();
+    client.consume(bytes.queue);
+    expect(client.bodies()).toEqual(['bbb', 'c']);
+  });
+
+  test('dead-letters what is rejected, and keeps it until that has arrived', async () => {
+    const bed = await open({ settings: { deadLetterExchange: 'dlx' } });
+    const client = bed.channel();
+    client.consume(bed.queue);
+    await bed.publish('a', 'b');
+    bed.deadLettersArrive = false;
+    client.channel.reject(1, { multiple: false, requeue: false });
+    expect(bed.queue.readyCount + bed.queue.unsettledCount).toBe(2);
+    bed.deadLettersArrive = true;
+    client.channel.reject(2, { multiple: false, requeue: false });
+    expect(bed.dead).toEqual([{ body: 'b', reason: 'rejected' }]);
+    bed.clock.advance(1000);
+    expect(client.deliveries.at(-1)).toMatchObject({ body: 'a' });
+  });
+
+  test('gives up on a message that came back too often', async () => {
+    const bed = await open({ settings: { deliveryLimit: 2, deadLetterExchange: 'dlx' } });
+    const client = bed.channel();
+    client.consume(bed.queue);
+    await bed.publish('a');
+    for (let tag = 1; tag <= 3; tag++) client.channel.reject(tag, { multiple: false, requeue: true });
+    expect(client.deliveries.map(({ returns }) => returns)).toEqual([0, 1, 2]);
+    expect(bed.dead).toEqual([{ body: 'a', reason: 'delivery_limit' }]);
+  });
+
+  test('delays what comes back, longer each time', async () => {
+    const bed = await open({ settings: { delayedRetryType: 'all', delayedRetryMinMs: 100, delayedRetryMaxMs: 150 } });
+    const client = bed.channel();
+    client.consume(bed.queue);
+    await bed.publish('a', 'b');
+    client.channel.acknowledge(2, false);
+    client.channel.reject(1, { multiple: false, requeue: true });
+    expect(client.deliveries).toHaveLength(2);
+    bed.clock.advance(100);
+    expect(client.deliveries.at(-1)).toMatchObject({ body: 'a', returns: 1 });
+    client.channel.reject(3, { multiple: false, requeue: true });
+    bed.clock.advance(140);
+    expect(client.deliveries).toHaveLength(3);
+    bed.clock.advance(10);
+    expect(client.deliveries.at(-1)).toMatchObject({ body: 'a', returns: 2 });
+  });
+
+  test('has one message of a group in process at a time, in order, while others flow on', async () => {
+    const { queue, channel } = await open({ settings: { groupKeyHeader: '' } });
+    const [one, two] = [channel(), channel()];
+    one.consume(queue);
+    two.consume(queue);
+    for (const [body, routingKey] of [
+      ['a1', 'a'],
+      ['a2', 'a'],
+      ['b1', 'b'],
+      ['a3', 'a'],
+      ['b2', 'b'],
+    ] as const)
+      await publish(queue, body, { routingKey });
+    const all = () => [...one.deliveries, ...two.deliveries].map(({ body }) => body).sort();
+    expect(all()).toEqual(['a1', 'b1']);
+    one.channel.reject(1, { multiple: false, requeue: true });
+    expect(all()).toEqual(['a1', 'a1', 'b1']);
+    const acknowledgeLast = (wanted: string): void => {
+      for (const client of [one, two]) {
+        const found = client.deliveries.findLast(({ body }) => body === wanted);
+        if (found !== undefined) client.channel.acknowledge(found.tag, false);
+      }
+    };
+    acknowledgeLast('b1');
+    acknowledgeLast('a1');
+    expect(all()).toEqual(['a1', 'a1', 'a2', 'b1', 'b2']);
+    acknowledgeLast('a2');
+    expect(all()).toEqual(['a1', 'a1', 'a2', 'a3', 'b1', 'b2']);
+  });
+
+  test('is empty after a purge, but for what is unsettled', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    client.channel.setPrefetch(1, { global: false });
+    client.consume(queue);
+    await publish('a', 'b', 'c');
+    void publish('d');
+    expect(await queue.purge()).toBe(3);
+    expect([queue.readyCount, queue.unsettledCount]).toEqual([0, 1]);
+    await publish('e');
+    client.channel.acknowledge(1, false);
+    expect(client.bodies()).toEqual(['a', 'e']);
+  });
+
+  test('tells its consumers when it is closed', async () => {
+    const { queue, channel } = await open();
+    const client = channel();
+    client.consume(queue);
+    const { BurrowError } = await import('../../src/errors/burrow-error.ts');
+    queue.close(new BurrowError('QUEUE_NOT_FOUND'));
+    expect(client.cancelled).toEqual(['c']);
+    expect(() => client.consume(queue)).toThrow();
+  });
+});
+
+test('a queue that was emptied is empty after a restart, and goes on with priorities in their places', async () => {
+  const node = await startTestNode();
+  const settings = { maxPriority: 5 };
+  const before = await openQueue({ node, settings });
+  await before.publish('a', 'b', 'c');
+  const client = before.channel();
+  client.consume(before.queue, { noAck: true });
+  await before.queue.settlementsSynced();
+  await node.stop();
+  const { disk, clock, coordinator } = node;
+  const bed = await openQueue({ node: await startTestNode({ disk, clock, coordinator }), settings });
+  expect(bed.queue.readyCount).toBe(0);
+  await publish(bed.queue, 'low');
+  await publish(bed.queue, 'high', { properties: properties({ priority: 5 }) });
+  expect(bed.queue.readyCount).toBe(2);
+  const next = bed.channel();
+  next.consume(bed.queue, { noAck: true });
+  expect(next.bodies()).toEqual(['high', 'low']);
+});
