@@ -14,8 +14,8 @@ import { eventually } from '../subscriber/subscriber-bed.ts';
 
 const SILENCE_MS = 10_000;
 
-/** A subscriber on a broker that knows topic t of one partition, and does with streams what the test says. */
-async function setUp() {
+/** A subscriber on a broker that knows topic t, and does with streams what the test says. */
+async function setUp(partitionCount = 1) {
   const server = await FakeNativeServer.start();
   const clock = new FakeClientClock();
   const client = createClient(server.url, { reconnectBackoff: { initialMs: 1, maxMs: 1 } }, clock);
@@ -34,7 +34,13 @@ async function setUp() {
               name: 't',
               topicId: new Uint8Array(16),
               internal: false,
-              partitions: [{ partition: 0, leader: 1, leaderEpoch: 3, replicas: [1], inSyncReplicas: [1] }],
+              partitions: Array.from({ length: partitionCount }, (_, partition) => ({
+                partition,
+                leader: 1,
+                leaderEpoch: 3,
+                replicas: [1],
+                inSyncReplicas: [1],
+              })),
             },
           ],
         });
@@ -192,6 +198,13 @@ describe('a stream', () => {
     });
     await until(() => stopped !== undefined);
     expect(stopped).toMatchObject({ code: 'PUSH_STREAM_LIMIT' });
+  });
+
+  test('of more partitions than fit into a request is opened in parts', async () => {
+    const { streams, requests, until } = await setUp(12_345);
+    await until(() => requests('changeStream').length === 1);
+    expect(streams[0]!.as('openStream').partitions).toHaveLength(10_000);
+    expect(requests('changeStream')[0]).toMatchObject({ add: { length: 2345 } });
   });
 
   test('that is silent is asked for a sign of life; a connection that gives none is replaced', async () => {
