@@ -99,7 +99,10 @@ export class SubscriptionFailurePolicy implements FailurePolicy {
     const group = this.#group;
     if (group === undefined) return;
     const added = topics.flatMap((topic) => this.#retryTopicsOf(topic).map((name) => [name, topic] as const));
-    await Promise.all(added.map(([name, source]) => this.#prepare(name, source)));
+    // Topic by topic: a pattern may match very many.
+    for (const topic of topics) {
+      await Promise.all(this.#retryTopicsOf(topic).map((name) => this.#prepare(name, topic)));
+    }
     const wanted = new Set(topics);
     for (const name of await this.#host.admin().listTopics()) {
       const parsed = parseSetAsideTopic(name);

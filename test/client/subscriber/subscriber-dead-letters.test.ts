@@ -206,6 +206,23 @@ test('a topic that is created after its subscriber gets its retry topics then', 
   expect(errors).toMatchObject([{ code: 'UNKNOWN_TOPIC_OR_PARTITION', fields: { topic: 'orders' } }]);
 });
 
+test('a subscriber may be closed while its topics are still being looked up and made', async () => {
+  const { client } = await startBed();
+  await client.admin().createTopic({ name: 'orders', partitions: 1 });
+  const errors: unknown[] = [];
+  const subscriber = client.subscribe('orders', () => {}, {
+    group: 'billing',
+    retry: { mode: 'topic' },
+    deadLetter: true,
+    onError: (error) => errors.push(error),
+  });
+  await subscriber.close();
+  await subscriber.closed;
+  client.subscribe('orders', () => {}, { group: 'shipping', retry: { mode: 'topic' } });
+  await client.close();
+  expect(errors).toEqual([]);
+});
+
 describe('a subscriber that is killed', () => {
   /** A process of its own that commits nothing by itself, so that it dies between setting aside and committing. */
   function startVictim(address: string, options: object): () => Promise<void> {
