@@ -128,7 +128,13 @@ export class Dispatcher<K, V> {
   }
 
   #takeBatch(): boolean {
-    const batch = this.#options.takeBatch();
+    let batch: BatchWork<K, V> | undefined;
+    try {
+      batch = this.#options.takeBatch();
+    } catch (error) {
+      // The policy was asked whether records are due, and failed.
+      this.#fail(error);
+    }
     if (batch === undefined) return false;
     const { records, partition } = batch;
     if (this.#options.isBatched) {
@@ -180,7 +186,9 @@ export class Dispatcher<K, V> {
     const lane = this.#freeLanes.pop() ?? this.#newLane();
     lane.item = item;
     this.#enter(partition);
-    result.then(lane.onDone, lane.onFailed);
+    // What only looks like a promise may do anything when it is asked; a promise made of it does not.
+    const promise = result instanceof Promise ? result : Promise.resolve(result);
+    promise.then(lane.onDone, lane.onFailed);
   }
 
   /** Of the first record of a batch: the others failed with it. */
@@ -194,14 +202,11 @@ export class Dispatcher<K, V> {
       item: undefined,
       onDone: () => {
         const item = this.#leaveLane(lane);
-        // A promise of somebody else's making may settle twice.
-        if (item === undefined) return;
         this.#finish(item);
         this.#pump();
       },
       onFailed: (error) => {
         const item = this.#leaveLane(lane);
-        if (item === undefined) return;
         this.#onFailed(item, error);
         this.#pump();
       },
@@ -209,9 +214,8 @@ export class Dispatcher<K, V> {
     return lane;
   }
 
-  #leaveLane(lane: Lane<K, V>): WorkItem<K, V> | undefined {
-    const { item } = lane;
-    if (item === undefined) return undefined;
+  #leaveLane(lane: Lane<K, V>): WorkItem<K, V> {
+    const item = lane.item!;
     lane.item = undefined;
     this.#freeLanes.push(lane);
     this.#leave(item.batch.partition);

@@ -52,7 +52,7 @@ export interface SubscribeOptions<K = Uint8Array, V = Uint8Array>
     FailureOptions {
   /**
    * Handlers that run at once. Records of one key (in the same partition) are handled one at a time, in their order; records
-   * without a key wait for no other. Default 1: one at a time, of each partition in its order.
+   * without a key wait for no other. Default 1: one at a time, of each partition in its order, but for those that are tried again.
    */
   concurrency?: number;
   /**

@@ -177,7 +177,14 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
   }
 
   #report(error: unknown): void {
-    this.#onError?.(error);
+    try {
+      this.#onError?.(error);
+    } catch (thrown) {
+      // The user's mistake, for the process to see; the subscriber goes on.
+      queueMicrotask(() => {
+        throw thrown;
+      });
+    }
   }
 
   #onGroupError(error: BurrowError, fatal: boolean): void {

@@ -1,6 +1,16 @@
 /** What subscribers do with records whose handler throws, and with those of retry topics. */
 import { describe, expect, test } from 'vitest';
-import { committed, deadLettersOf, eventually, numbered, quick, startBed, text } from './subscriber-bed.ts';
+import type { FailurePolicy } from '../../../client/subscriber/failure-policy.ts';
+import { Subscriber } from '../../../client/subscriber/subscriber.ts';
+import { BatchBuilder } from '../../../src/records/batch-builder.ts';
+import { FakeClientClock } from '../../support/fake-client-clock.ts';
+import { FakeGroupCoordinator, FakeGroupHost } from '../../support/fake-group-coordinator.ts';
+import { FakePushHost } from '../../support/fake-push-host.ts';
+import { committed, deadLettersOf, eventually, numbered, quick, startBed, TestPolicy, text } from './subscriber-bed.ts';
+
+function fail(text: string): never {
+  throw new Error(text);
+}
 
 describe('a handler that throws', () => {
   test('is called again a few times by default, then stops the subscriber with what it threw; nothing beyond is committed', async () => {
@@ -62,6 +72,50 @@ describe('a handler that throws', () => {
     );
     await expect(subscriber.closed).rejects.toMatchObject({ code: 'RECORD_TOO_LARGE' });
     expect(await committed(client, 'g')).toEqual([3]);
+  });
+
+  test('or returns something that only looks like a promise is treated alike', async () => {
+    const { client, produce } = await startBed();
+    await produce('orders', numbered(3));
+    const handled: number[] = [];
+    const evil = {
+      // biome-ignore lint/suspicious/noThenProperty: that is what is tested
+      then(): void {
+        throw new Error('not a promise');
+      },
+    };
+    client.subscribe('orders', ({ offset }) => (offset === 1 ? evil : handled.push(offset)), {
+      from: 'earliest',
+      retry: { attempts: 1 },
+      deadLetter: { topic: 'failed.dlq' },
+    });
+    await eventually(async () => (await deadLettersOf(client, 'failed.dlq')).length === 1);
+    await eventually(() => handled.length === 2);
+    expect(await deadLettersOf(client, 'failed.dlq')).toMatchObject([
+      { origin: { offset: 1 }, errorMessage: 'not a promise' },
+    ]);
+  });
+
+  test.each<[string, Partial<FailurePolicy>, string]>([
+    ['at a failure', { decide: () => fail('no idea') }, 'orders'],
+    ['when asked whether a record is due', { waitMs: () => fail('no idea') }, 'retry'],
+  ])('stops the subscriber if its policy itself throws %s', async (_name, broken, topic) => {
+    const clock = new FakeClientClock();
+    const coordinator = new FakeGroupCoordinator(clock);
+    const host = new FakePushHost(clock, new FakeGroupHost(coordinator));
+    for (const name of ['orders', 'retry']) {
+      coordinator.topics.set(name, 1);
+      host.log(name, 0);
+    }
+    const builder = new BatchBuilder();
+    builder.append(0, null, new Uint8Array([1]));
+    host.log(topic, 0).appendBytes(builder.finish());
+    const policy = Object.assign(new TestPolicy(() => ({ kind: 'stop' }), ['retry']), broken);
+    const handler = () => Promise.reject(new Error('no'));
+    const subscriber = new Subscriber(host, policy, 'orders', handler, { group: 'g', from: 'earliest' }, () => {});
+    const stopped = expect(subscriber.closed).rejects.toThrow('no idea');
+    await clock.advance(60_000);
+    await stopped;
   });
 
   test('a record that cannot be deserialized is set aside at once, as it is stored', async () => {
