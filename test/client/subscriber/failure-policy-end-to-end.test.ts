@@ -1,4 +1,4 @@
-/** Failing records against a real broker: how often they are tried, where they land, and that a replay puts them back. */
+/** A failure policy with a pull consumer, against a real broker: how often records are tried, where they land, and that a replay puts them back. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
