@@ -154,6 +154,29 @@ describe('the handshake', () => {
     expect(backend.events).toEqual(['session cn=me /']);
   });
 
+  test('does not look at what comes while the login is checked', async () => {
+    let onAsked: (letIn: (user: string) => void) => void;
+    const asked = new Promise<(user: string) => void>((resolve) => {
+      onAsked = resolve;
+    });
+    const authenticator: Authenticator = {
+      external: false,
+      authenticate: () => new Promise<string>((resolve) => onAsked(resolve)),
+    };
+    const { backend, connect } = await startBed({ authenticator });
+    const client = await connect();
+    client.send(PROTOCOL_HEADER);
+    await client.expect('connection.start');
+    client.startOk();
+    client.method(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 });
+    client.method(0, 'connection.open', { virtualHost: '/' });
+    await new Promise<void>((resolve) => client.socket.write('', () => resolve()));
+    (await asked)('guest');
+    await client.expect('connection.tune');
+    await client.expect('connection.open-ok');
+    expect(backend.events).toEqual(['session guest /']);
+  });
+
   test('lets nobody in if the authenticator fails', async () => {
     const authenticator: Authenticator = { external: false, authenticate: () => Promise.reject(new Error('down')) };
     const client = await (await startBed({ authenticator })).connect();
