@@ -74,6 +74,8 @@ export interface QueueBedOptions {
   /** Where its logs are; default: in memory. */
   readonly node?: TestNode;
   readonly name?: string;
+  /** Another queue of the node whose settlements it takes for its own. */
+  readonly settlementsOf?: string;
 }
 
 export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed> {
@@ -83,7 +85,7 @@ export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed
   onTestFinished(() => deadlines.close());
   const dead: Array<{ body: string; reason: DeadLetterReason }> = [];
   const unused: Queue[] = [];
-  const logs = node === undefined ? memoryLogs(name) : await partitionLogs(node, name);
+  const logs = node === undefined ? memoryLogs(name) : await partitionLogs(node, name, options.settlementsOf);
   const bed = { clock, dead, unused, deadLettersArrive: true };
   const queue = await Queue.open({
     name,
@@ -137,18 +139,22 @@ function memoryLogs(name: string): { messages: BatchLog; settlements: undefined 
   return { messages, settlements: undefined };
 }
 
-async function partitionLogs(node: TestNode, name: string): Promise<{ messages: BatchLog; settlements: BatchLog }> {
+async function partitionLogs(
+  node: TestNode,
+  name: string,
+  settlementsOf = name,
+): Promise<{ messages: BatchLog; settlements: BatchLog }> {
   if (node.topics.get(name) === undefined) {
     await createTopic(node, name, 2, { 'retention.ms': '-1', 'segment.bytes': '4096' });
   }
-  const log = (partition: number): BatchLog =>
+  const log = (topic: string, partition: number): BatchLog =>
     new PartitionBatchLog({
-      partition: node.topics.partition(name, partition),
+      partition: node.topics.partition(topic, partition),
       clock: node.clock,
       diskSpace: node.diskSpace,
       onTrimFailed: () => {},
     });
-  return { messages: log(0), settlements: log(1) };
+  return { messages: log(name, 0), settlements: log(settlementsOf, 1) };
 }
 
 /** AMQP content properties with these fields only. */
