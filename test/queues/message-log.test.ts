@@ -9,8 +9,9 @@ import { MessageLog, type StoredTarget } from '../../broker/queues/message-log.t
 import { Queue } from '../../broker/queues/queue.ts';
 import { QUEUE_SETTINGS_DEFAULTS } from '../../broker/queues/queue-settings.ts';
 import { getNextOffset, getRecordsCount, setBaseOffset } from '../../src/records/batch-header.ts';
+import { properties } from '../support/content-properties.ts';
 import { settle } from '../support/node-environment.ts';
-import { properties, TestChannel } from '../support/queue-bed.ts';
+import { TestChannel } from '../support/queue-bed.ts';
 
 /** A log whose batches are stored, or not, when the test says so. */
 class HeldLog extends MemoryBatchLog {

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { properties } from '../support/content-properties.ts';
 import { settle, startTestNode } from '../support/node-environment.ts';
-import { openQueue, properties, publish } from '../support/queue-bed.ts';
+import { openQueue, publish } from '../support/queue-bed.ts';
 
 describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
   const open = async (options: Parameters<typeof openQueue>[0] = {}) =>
@@ -268,9 +269,10 @@ describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
     const [gone, there] = [channel(), channel()];
     for (const noAck of [false, true]) {
       const got = gone.get(queue, noAck);
-      void publish('a');
+      const published = publish('a');
       gone.channel.close();
       await got;
+      await published;
     }
     expect([queue.readyCount, queue.unsettledCount]).toEqual([2, 0]);
     there.consume(queue);
@@ -434,10 +436,11 @@ describe('a queue that is opened again', () => {
     expect(client.deliveries).toHaveLength(0);
     expect(again.queue.failure?.code).toBe('STORAGE_ERROR');
     disk.clearFaults();
-    while (client.deliveries.length < 200) {
+    for (let tries = 0; tries < 500 && client.deliveries.length < 200; tries++) {
       again.clock.advance(1000);
       await settle();
     }
+    expect(client.deliveries).toHaveLength(200);
     expect(again.queue.failure).toBeUndefined();
   });
 });

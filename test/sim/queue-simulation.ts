@@ -23,8 +23,8 @@ import { QUEUE_SETTINGS_DEFAULTS, type QueueSettings } from '../../broker/queues
 import { QueueState } from '../../broker/queues/queue-state.ts';
 import { loadSettlements, SettlementLog } from '../../broker/queues/settlement-log.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { properties } from '../support/content-properties.ts';
 import { managerOptions, topicIdOf } from '../support/log-environment.ts';
-import { properties } from '../support/queue-bed.ts';
 import { withoutJournalSyncs } from './log-engine-simulation.ts';
 import { idOf, QueueClient, type QueueClientWorld } from './queue-client.ts';
 import { type Entry, QueueLedger } from './queue-ledger.ts';
