@@ -2,12 +2,10 @@
 import { parseArgs } from 'node:util';
 import { FULL_GROUPS, QUICK_GROUPS, runGroupsBenchmark } from './groups/groups-benchmark.ts';
 import { FULL, QUICK, runLogBenchmark } from './log/log-benchmark.ts';
-import { PUSH_FULL, PUSH_QUICK, runPushBenchmark } from './push/push-benchmark.ts';
 import { FULL_QUEUES, QUICK_QUEUES, runQueueBenchmark } from './queues/sdk-benchmark.ts';
 
 const USAGE = `usage: npm run bench -- log [--quick] [--rounds N] [--records N] [--large-log-gib N]
-       npm run bench -- groups [--quick] [--rounds N] [--records N] [--note TEXT]
-       npm run bench -- push [--quick] [--rounds N] [--records N]
+       npm run bench -- groups [--quick] [--rounds N] [--records N] [--only throughput|commits|rebalances|push] [--note TEXT]
        npm run bench -- queues [--quick] [--rounds N] [--records N]
 `;
 
@@ -19,6 +17,7 @@ const { values, positionals } = parseArgs({
     records: { type: 'string' },
     'large-log-gib': { type: 'string' },
     note: { type: 'string' },
+    only: { type: 'string' },
   },
 });
 switch (positionals[0]) {
@@ -36,7 +35,13 @@ switch (positionals[0]) {
   case 'groups': {
     const base = values.quick ? QUICK_GROUPS : FULL_GROUPS;
     const rounds = Number(values.rounds ?? base.rounds);
-    await runGroupsBenchmark({ ...base, rounds, records: Number(values.records ?? base.records) }, values.note);
+    await runGroupsBenchmark(
+      { ...base, rounds, records: Number(values.records ?? base.records) },
+      {
+        note: values.note,
+        only: values.only,
+      },
+    );
     break;
   }
   case 'queues': {
@@ -45,15 +50,6 @@ switch (positionals[0]) {
       ...queues,
       rounds: Number(values.rounds ?? queues.rounds),
       messages: Number(values.records ?? queues.messages),
-    });
-    break;
-  }
-  case 'push': {
-    const push = values.quick ? PUSH_QUICK : PUSH_FULL;
-    await runPushBenchmark({
-      ...push,
-      rounds: Number(values.rounds ?? push.rounds),
-      records: Number(values.records ?? push.records),
     });
     break;
   }

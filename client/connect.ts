@@ -21,6 +21,7 @@ import { type RequestOptions, VirtualHost } from './queues/virtual-host.ts';
 import { openSocket } from './socket.ts';
 import { Subscriber } from './subscriber/subscriber.ts';
 import type { BatchHandler, RecordHandler, SubscribeOptions, Topics } from './subscriber/subscriber-options.ts';
+import { createFailurePolicy } from './subscriber/subscription-failure-policy.ts';
 
 export interface ConnectOptions {
   /** Names this client in the broker's logs and quotas. Default 'burrowmq'. */
@@ -145,11 +146,14 @@ export class Client {
   /** A producer with its own batches, buffer and producer id. Throws INVALID_ARGUMENT for options that make no sense. */
   producer<K = Uint8Array, V = Uint8Array>(options: ProducerOptions<K, V> = {}): Producer<K, V> {
     this.#checkOpen();
-    const acksTimeoutMs = integerOption('acksTimeoutMs', options.acksTimeoutMs, { fallback: 30_000, min: 1 });
-    const host = new ProducerTransport(this.#cluster, acksTimeoutMs);
-    const producer: Producer<K, V> = new Producer(host, options, () => this.#children.delete(producer));
+    const producer: Producer<K, V> = this.#newProducer(options, () => this.#children.delete(producer));
     this.#children.add(producer);
     return producer;
+  }
+
+  #newProducer<K, V>(options: ProducerOptions<K, V>, onClosed: () => void): Producer<K, V> {
+    const acksTimeoutMs = integerOption('acksTimeoutMs', options.acksTimeoutMs, { fallback: 30_000, min: 1 });
+    return new Producer(new ProducerTransport(this.#cluster, acksTimeoutMs), options, onClosed);
   }
 
   /** A consumer: in a group, or of what is assigned to it. Throws INVALID_ARGUMENT for options that make no sense. */
@@ -164,7 +168,9 @@ export class Client {
 
   /**
    * Calls `handler` with the records of these topics, which brokers push as they come: each is finished when the handler's promise
-   * resolves, and only what is finished is committed to the group. Throws INVALID_ARGUMENT for options that make no sense.
+   * resolves, and only what is finished is committed to the group. A record whose handler throws is tried again as `retry` says, and
+   * then set aside or not as `deadLetter` says. Throws INVALID_ARGUMENT for options that make no sense, INVALID_NAME where names of
+   * topic and group are too long together.
    */
   subscribe<K = Uint8Array, V = Uint8Array>(
     topics: Topics,
@@ -182,8 +188,16 @@ export class Client {
     options: SubscribeOptions<K, V> = {},
   ): Subscriber<K, V> {
     this.#checkOpen();
+    const cluster = this.#cluster;
+    // Its producer is the subscriber's to close, once handlers are done.
+    const setAsideHost = {
+      admin: () => new Admin(cluster),
+      producer: (asked: ProducerOptions) => this.#newProducer(asked, () => {}),
+    };
+    const policy = createFailurePolicy(setAsideHost, options, options.group, cluster.clock);
     const subscriber: Subscriber<K, V> = new Subscriber(
-      new ConsumerTransport(this.#cluster),
+      new ConsumerTransport(cluster),
+      policy,
       topics,
       handler,
       options,

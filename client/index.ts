@@ -22,7 +22,7 @@ export type {
   PurgeOptions,
   ReadOptions,
 } from './dead-letters/dead-letters.ts';
-export type { RecordOrigin } from './dead-letters/failure-headers.ts';
+export { failureOf, type ParsedFailure, type RecordOrigin } from './dead-letters/failure-headers.ts';
 export type { ReplayOptions, ReplayResult } from './dead-letters/replay.ts';
 export { isSetAsideTopic } from './dead-letters/topic-names.ts';
 export type { AssignorName } from './groups/assignors/assignor.ts';

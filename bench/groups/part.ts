@@ -11,6 +11,9 @@ export interface GroupsBenchmarkOptions {
   readonly commitSeconds: number;
   /** Joins that are timed, per size of the group and assignor. */
   readonly joins: number;
+  /** Of each way to be pushed to, or to pull. */
+  readonly pushRecords: number;
+  readonly latencySeconds: number;
 }
 
 export interface PartResult {

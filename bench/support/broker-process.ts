@@ -14,6 +14,7 @@ export interface BrokerProcessOptions {
   /** 0 picks a free port. */
   readonly port?: number;
   readonly kafkaPort?: number | 'off';
+  readonly amqpPort?: number | 'off';
   /** Further flags of `burrow start`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -23,21 +24,27 @@ export class BrokerProcess {
   readonly child: ChildProcess;
   readonly nativeUrl: string;
   readonly kafkaAddress: string | undefined;
+  readonly amqpAddress: string | undefined;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly #errorOutput: string[];
   static readonly #starting = new Set<ChildProcess>();
 
-  private constructor(child: ChildProcess, ports: { native: number; kafka?: number }, errorOutput: string[]) {
+  private constructor(
+    child: ChildProcess,
+    ports: { native: number; kafka?: number; amqp?: number },
+    errorOutput: string[],
+  ) {
     this.child = child;
     this.nativeUrl = `ws://127.0.0.1:${ports.native}`;
     this.kafkaAddress = ports.kafka === undefined ? undefined : `127.0.0.1:${ports.kafka}`;
+    this.amqpAddress = ports.amqp === undefined ? undefined : `127.0.0.1:${ports.amqp}`;
     this.#errorOutput = errorOutput;
     this.exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
   }
 
   /** Resolves when the broker says that it is ready; rejects with what it printed if it ends before. */
   static async start(options: BrokerProcessOptions): Promise<BrokerProcess> {
-    const { dataDir, port = 0, kafkaPort = 'off', flags = [], env = {} } = options;
+    const { dataDir, port = 0, kafkaPort = 'off', amqpPort = 'off', flags = [], env = {} } = options;
     const child = spawn(
       process.execPath,
       [
@@ -50,6 +57,8 @@ export class BrokerProcess {
         String(port),
         '--kafka-port',
         String(kafkaPort),
+        '--amqp-port',
+        String(amqpPort),
         ...flags,
       ],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
@@ -63,7 +72,10 @@ export class BrokerProcess {
     });
     const lines = createInterface({ input: child.stdout });
     for await (const line of lines) {
-      const message = JSON.parse(line) as { ready?: boolean; ports?: { native: number; kafka?: number } };
+      const message = JSON.parse(line) as {
+        ready?: boolean;
+        ports?: { native: number; kafka?: number; amqp?: number };
+      };
       if (message.ready && message.ports !== undefined) {
         BrokerProcess.#starting.delete(child);
         child.stdout.resume();

@@ -101,6 +101,11 @@ export class QueueHost {
     await this.#open(definition, incarnation, undefined);
   }
 
+  /** After all queues are restored. */
+  begin(): void {
+    for (const { queue } of this.#queues.values()) queue.begin();
+  }
+
   // Queues
 
   async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {

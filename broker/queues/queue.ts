@@ -286,6 +286,16 @@ export class Queue {
     this.#state.extend(end, (offset) => levels[offset - start]!);
   }
 
+  /**
+   * From here on time passes for what the queue held when it was opened. To be called once all queues are there that its dead letters may
+   * go to.
+   */
+  begin(): void {
+    const { messageTtlMs, deadLetterExchange } = this.#settings;
+    // Else nobody notices when a message at the head expires, and its head need not be read.
+    if (messageTtlMs !== undefined || deadLetterExchange !== undefined) this.dispatch();
+  }
+
   // Consumers
 
   /** @throws BurrowError why the queue is closed */

@@ -138,6 +138,7 @@ export class Queues implements QueueService {
         incarnations.add(incarnation);
         await host.restore(definition, incarnation);
       }
+      host.begin();
       // What is due already goes to queues at once: so these must be there.
       for (const exchange of this.#topology.exchanges(name)) {
         const incarnation = this.#topology.exchangeIncarnation(name, exchange.name);

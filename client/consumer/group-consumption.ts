@@ -29,6 +29,8 @@ export interface GroupHooks {
   settle(cursors: ReadonlyArray<PartitionCursor>): Promise<void>;
   /** Something may be delivered now, or an error be thrown. */
   onChanged(): void;
+  /** What to consume, given the topics that were named or that match the pattern. Default: just these. */
+  completeTopics?(topics: readonly string[]): Promise<readonly string[]>;
   /** For the next read; for all from now on, if it is fatal. */
   onError(error: BurrowError, fatal: boolean): void;
 }
@@ -55,9 +57,10 @@ export class GroupConsumption {
     this.#options = options;
     this.#hooks = hooks;
     const { groupId, topics, pattern, assignors, sessionTimeoutMs, heartbeatIntervalMs, groupInstanceId } = options;
+    const completeTopics = hooks.completeTopics?.bind(hooks);
     this.#membership = new GroupMembership(host, {
       groupId,
-      subscription: { topics, pattern },
+      subscription: { topics, pattern, ...(completeTopics === undefined ? {} : { complete: completeTopics }) },
       assignors,
       sessionTimeoutMs,
       rebalanceTimeoutMs: options.maxPollIntervalMs,

@@ -7,6 +7,7 @@
  */
 import type { RecordHeader } from '../../src/records/record-header.ts';
 import type { ErrorDescription } from './error-description.ts';
+import { isSetAsideTopic } from './topic-names.ts';
 
 /** Headers whose name begins so are ours: they are dropped from a record that is set aside, and from one that is replayed. */
 export const FAILURE_HEADER_PREFIX = 'burrow-dlq-';
@@ -79,6 +80,17 @@ export function withFailureHeaders(headers: readonly RecordHeader[], failure: Fa
 
 export function withoutFailureHeaders(headers: readonly RecordHeader[]): RecordHeader[] {
   return headers.filter(({ key }) => !key.startsWith(FAILURE_HEADER_PREFIX));
+}
+
+/**
+ * What is noted of the last failure of a record that was consumed from a retry or dead-letter topic, such as where it was first;
+ * undefined for a record of another topic, where anybody could have written it.
+ */
+export function failureOf(record: {
+  readonly topic: string;
+  readonly headers: readonly RecordHeader[];
+}): ParsedFailure | undefined {
+  return isSetAsideTopic(record.topic) ? parseFailureHeaders(record.headers) : undefined;
 }
 
 export function parseFailureHeaders(headers: readonly RecordHeader[]): ParsedFailure {

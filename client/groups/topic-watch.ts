@@ -2,7 +2,7 @@
  * Which topics a member subscribes to, and whether a rebalance is due because topics have changed: for every member with a pattern,
  * when other names match; for the leader, when a topic of the group has got partitions, has appeared or gone.
  */
-import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { BurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import type { ClientTimer } from '../clock.ts';
 import type { GroupHost } from './group-host.ts';
 
@@ -11,6 +11,11 @@ export interface Subscription {
   readonly topics?: readonly string[] | undefined;
   /** …all topics whose name matches, looked for again and again. Not the brokers' own. */
   readonly pattern?: RegExp | undefined;
+  /**
+   * What to subscribe to, given those that were named or that match; asked at every look. Default: just these. What it rejects with
+   * fails the rebalance.
+   */
+  complete?(topics: readonly string[]): Promise<readonly string[]>;
 }
 
 export interface TopicWatchOptions {
@@ -89,20 +94,26 @@ export class TopicWatch {
         const changed = ledTopics.find((topic) => now.get(topic) !== led.get(topic));
         if (changed !== undefined) onChanged(`topic ${changed} has changed`);
       }
-    } catch {
-      // No broker to ask; there will be one at the next time.
+    } catch (error) {
+      // No broker to ask; there will be one at the next time. What no retry can mend comes out in a rebalance.
+      if (!toBurrowError(error).retriable) onChanged('topics cannot be looked up');
     }
     this.watch();
   }
 
   async #lookUp(): Promise<readonly string[]> {
-    const { topics = [] } = this.#options.subscription;
+    const { subscription } = this.#options;
+    const found = await this.#find(subscription.topics ?? []);
+    const all = subscription.complete === undefined ? found : await subscription.complete(found);
+    return [...new Set(all)].sort();
+  }
+
+  async #find(named: readonly string[]): Promise<readonly string[]> {
     const pattern = this.#pattern;
-    const counts = await this.#host.partitionCounts(pattern === undefined ? topics : undefined);
-    if (pattern !== undefined) return [...counts.keys()].filter((name) => pattern.test(name)).sort();
-    const missing = topics.filter((topic) => !counts.has(topic));
-    for (const topic of missing) this.#report(topic);
-    return [...new Set(topics)].sort();
+    const counts = await this.#host.partitionCounts(pattern === undefined ? named : undefined);
+    if (pattern !== undefined) return [...counts.keys()].filter((name) => pattern.test(name));
+    for (const topic of named) if (!counts.has(topic)) this.#report(topic);
+    return named;
   }
 
   #report(topic: string): void {

@@ -7,6 +7,7 @@
  */
 import { isBurrowError } from '../../src/errors/burrow-error.ts';
 import type { ClientClock, ClientTimer } from '../clock.ts';
+import type { ConsumerBatch, ConsumerRecord } from '../consumer/consumer-record.ts';
 import { Signal } from '../groups/signal.ts';
 import type { FailureDecision, FailurePolicy, RawRecord } from './failure-policy.ts';
 import { KeyOrderState, NO_KEY } from './key-order-state.ts';
@@ -43,7 +44,7 @@ const SPARE_MAX = 10_000;
 
 export class Dispatcher<K, V> {
   readonly #options: DispatcherOptions<K, V>;
-  readonly #handler: (subject: never) => unknown;
+  readonly #handler: (subject: never, attempt: number) => unknown;
   readonly #order = new KeyOrderState<WorkItem<K, V>>();
   readonly #spare: Array<WorkItem<K, V>> = [];
   readonly #freeLanes: Array<Lane<K, V>> = [];
@@ -64,7 +65,7 @@ export class Dispatcher<K, V> {
 
   constructor(options: DispatcherOptions<K, V>) {
     this.#options = options;
-    this.#handler = options.handler as (subject: never) => unknown;
+    this.#handler = options.handler as (subject: never, attempt: number) => unknown;
   }
 
   /** Starts what may be started. Called whenever something has changed outside. */
@@ -171,7 +172,9 @@ export class Dispatcher<K, V> {
     item.attempts += 1;
     let result: unknown;
     try {
-      result = this.#handler((index === WHOLE_BATCH ? handedBatch(batch) : batch.records[index]) as never);
+      const subject = index === WHOLE_BATCH ? handedBatch(batch) : batch.records[index]!;
+      const attempt = partition.isRetry ? this.#attemptOf(item, subject) : item.attempts;
+      result = this.#handler(subject as never, attempt);
     } catch (error) {
       this.#onFailed(item, error);
       return;
@@ -186,6 +189,12 @@ export class Dispatcher<K, V> {
     // What only looks like a promise may do anything when it is asked; a promise made of it does not.
     const promise = result instanceof Promise ? result : Promise.resolve(result);
     promise.then(lane.onDone, lane.onFailed);
+  }
+
+  /** Of the first record of a batch: the others failed with it. */
+  #attemptOf({ attempts }: WorkItem<K, V>, subject: ConsumerRecord<K, V> | ConsumerBatch<K, V>): number {
+    const record = 'records' in subject ? subject.records[0]! : subject;
+    return this.#options.policy.attemptsBefore(record.raw()) + attempts;
   }
 
   #newLane(): Lane<K, V> {

@@ -37,8 +37,8 @@ export interface DeadLetterOptions {
 export interface FailureOptions {
   retry?: RetryOptions;
   /**
-   * Whether a record that has failed for good goes to a dead-letter topic, or the subscription stops with the error. Default
-   * true in a group. Without one there is no name for the topic: false, unless `{ topic }` is given.
+   * Whether a record that has failed for good goes to a dead-letter topic, or the subscription stops with the error. Default false:
+   * nothing is passed over, and no topic is made that nobody asked for. Without a group `{ topic }` must name it.
    */
   deadLetter?: boolean | DeadLetterOptions;
 }
@@ -112,12 +112,11 @@ function resolveDeadLetterOptions(
   asked: boolean | DeadLetterOptions | undefined,
   group: string | undefined,
 ): ResolvedDeadLetterOptions | undefined {
-  const given = asked === undefined ? group !== undefined : asked;
-  if (given === false) return undefined;
-  if (given !== true && (typeof given !== 'object' || given === null)) {
-    throw invalid('deadLetter', `Option deadLetter must be true, false or an object, not ${String(given)}.`);
+  if (asked === undefined || asked === false) return undefined;
+  if (asked !== true && (typeof asked !== 'object' || asked === null)) {
+    throw invalid('deadLetter', `Option deadLetter must be true, false or an object, not ${String(asked)}.`);
   }
-  const { topic, retentionMs, errorMessageBytesMax, errorStackBytesMax } = given === true ? {} : given;
+  const { topic, retentionMs, errorMessageBytesMax, errorStackBytesMax } = asked === true ? {} : asked;
   if (topic !== undefined) {
     checkTopicName(topic);
     checkDeadLetterTopicLength(topic);

@@ -10,18 +10,22 @@ import type { Credit } from '../consumer/credit-state.ts';
 import { type ResolvedGroupOptions, resolveGroupOptions } from '../consumer/group-options.ts';
 import { checkTopicName, integerOption } from '../options.ts';
 import type { FailurePolicy } from './failure-policy.ts';
+import type { FailureOptions } from './retry-options.ts';
 
 /**
- * One topic, several, or all whose name matches (needs a group; also those that are created later). Without a group the partitions
- * are those that the topics have at the beginning.
+ * One topic, several, or all whose name matches (needs a group; also those that are created later, but never retry and dead-letter
+ * topics: those must be named). Without a group the partitions are those that the topics have at the beginning.
  */
 export type Topics = string | readonly string[] | RegExp;
 
-/** The record is finished when this returns, or when what it returns resolves. */
-export type RecordHandler<K, V> = (record: ConsumerRecord<K, V>) => unknown;
+/**
+ * The record is finished when this returns, or when what it returns resolves. `attempt` counts from 1, over retry topics too: a
+ * record from one of those comes as it lies there, and `failureOf(record)` tells where it was first.
+ */
+export type RecordHandler<K, V> = (record: ConsumerRecord<K, V>, attempt: number) => unknown;
 
-/** All records of the batch are finished when this returns, or when what it returns resolves. */
-export type BatchHandler<K, V> = (batch: ConsumerBatch<K, V>) => unknown;
+/** All records of the batch are finished when this returns, or when what it returns resolves. `attempt` is that of the first. */
+export type BatchHandler<K, V> = (batch: ConsumerBatch<K, V>, attempt: number) => unknown;
 
 /** Those of a consumer that mean the same here. */
 type SharedOptions =
@@ -43,10 +47,12 @@ type SharedOptions =
   | 'keyDeserializer'
   | 'valueDeserializer';
 
-export interface SubscribeOptions<K = Uint8Array, V = Uint8Array> extends Pick<ConsumerOptions<K, V>, SharedOptions> {
+export interface SubscribeOptions<K = Uint8Array, V = Uint8Array>
+  extends Pick<ConsumerOptions<K, V>, SharedOptions>,
+    FailureOptions {
   /**
    * Handlers that run at once. Records of one key (in the same partition) are handled one at a time, in their order; records
-   * without a key wait for no other. Default 1: one at a time, of each partition in its order.
+   * without a key wait for no other. Default 1: one at a time, of each partition in its order, but for those that are tried again.
    */
   concurrency?: number;
   /**
@@ -66,8 +72,6 @@ export interface SubscribeOptions<K = Uint8Array, V = Uint8Array> extends Pick<C
    * not committed: it is done again elsewhere. Default 30,000.
    */
   revokeTimeoutMs?: number;
-  /** What to do with records whose handler threw. Default: stop with what it threw. */
-  failurePolicy?: FailurePolicy;
   /**
    * Told of what went wrong and is being retried, such as a topic that does not exist, and of what the subscriber stops for.
    * Without it, `closed` alone tells of the latter.
@@ -76,12 +80,12 @@ export interface SubscribeOptions<K = Uint8Array, V = Uint8Array> extends Pick<C
 }
 
 export interface ResolvedSubscribeOptions {
+  /** As named; empty for a pattern. */
   readonly topics: readonly string[];
   readonly isBatched: boolean;
   readonly concurrency: number;
   readonly credit: Credit;
   readonly revokeTimeoutMs: number;
-  readonly policy: FailurePolicy;
   readonly consumer: ResolvedConsumerOptions;
   /** Undefined without a group. */
   readonly group: ResolvedGroupOptions | undefined;
@@ -93,16 +97,10 @@ const CREDIT_MAX = 0xffff_ffff;
 /** Members have this much longer to join again than their handlers have to finish, in milliseconds. */
 const REJOIN_MS = 30_000;
 
-const STOP: FailurePolicy = {
-  decide: () => ({ kind: 'stop' }),
-  setAside: () => Promise.resolve(),
-  waitMs: () => 0,
-  retryTopics: [],
-  attemptsBefore: () => 0,
-};
-
+/** Throws INVALID_ARGUMENT, INVALID_NAME. */
 export function resolveSubscribeOptions<K, V>(
   topics: Topics,
+  policy: FailurePolicy,
   options: SubscribeOptions<K, V>,
 ): ResolvedSubscribeOptions {
   const revokeTimeoutMs = integerOption('revokeTimeoutMs', options.revokeTimeoutMs, {
@@ -110,20 +108,17 @@ export function resolveSubscribeOptions<K, V>(
     min: 0,
     max: 2 ** 31 - 1 - REJOIN_MS,
   });
-  const policy = options.failurePolicy ?? STOP;
   const named = topics instanceof RegExp ? [] : typeof topics === 'string' ? [topics] : [...topics];
   if (!(topics instanceof RegExp) && named.length === 0)
     throw invalid('topics', 'A subscriber needs at least one topic.');
-  named.forEach(checkTopicName);
-  const { group } = options;
-  if (group === undefined) {
-    if (topics instanceof RegExp) throw invalid('topics', 'A subscriber to a pattern needs a group.');
-    if (policy.retryTopics.length > 0) throw invalid('failurePolicy', 'A subscriber with retry topics needs a group.');
+  for (const topic of named) {
+    checkTopicName(topic);
+    policy.checkTopic(topic);
   }
-  const subscription =
-    topics instanceof RegExp
-      ? { pattern: patternWith(topics, policy.retryTopics) }
-      : { topics: [...new Set([...named, ...policy.retryTopics])] };
+  const { group } = options;
+  if (group === undefined && topics instanceof RegExp) {
+    throw invalid('topics', 'A subscriber to a pattern needs a group.');
+  }
   return {
     topics: [...new Set(named)],
     isBatched: options.batch ?? false,
@@ -133,26 +128,18 @@ export function resolveSubscribeOptions<K, V>(
       bytes: integerOption('prefetchBytes', options.prefetchBytes, { fallback: 16 * MIB, min: 1, max: CREDIT_MAX }),
     },
     revokeTimeoutMs,
-    policy,
     consumer: resolveConsumerOptions(options),
     group:
       group === undefined
         ? undefined
         : resolveGroupOptions({
             ...options,
-            ...subscription,
+            ...(topics instanceof RegExp ? { pattern: topics } : { topics: named }),
             group,
             autoCommit: true,
             maxPollIntervalMs: revokeTimeoutMs + REJOIN_MS,
           }),
   };
-}
-
-/** Names consist of letters, digits, hyphens, underscores and dots, so only dots mean something in a pattern. */
-function patternWith(pattern: RegExp, names: readonly string[]): RegExp {
-  if (names.length === 0) return pattern;
-  const alternatives = names.map((name) => name.replaceAll('.', '\\.')).join('|');
-  return new RegExp(`(?:${pattern.source})|^(?:${alternatives})$`, pattern.flags);
 }
 
 function invalid(option: string, text: string): BurrowError {

@@ -5,7 +5,7 @@
  * Retry topics are read beside the subscription's own, through a stream of their own with little credit: a partition whose next
  * record is not due is taken out of it until it is, and what was sent of it too early is dropped and sent again.
  */
-import { type BurrowError, isBurrowError } from '../../src/errors/burrow-error.ts';
+import { type BurrowError, isBurrowError, toBurrowError } from '../../src/errors/burrow-error.ts';
 import type { ClientTimer } from '../clock.ts';
 import type { From } from '../consumer/consumer-options.ts';
 import type { Credit } from '../consumer/credit-state.ts';
@@ -13,11 +13,13 @@ import { Delivery } from '../consumer/delivery.ts';
 import { GroupConsumption } from '../consumer/group-consumption.ts';
 import { type FetchedChunk, PartitionCursor } from '../consumer/partition-cursor.ts';
 import { PushReceiver, type PushTransport } from '../consumer/push-receiver.ts';
+import { isSetAsideTopic } from '../dead-letters/topic-names.ts';
 import type { CommittedOffset, GroupHost } from '../groups/group-host.ts';
 import type { TopicMetadata } from '../metadata.ts';
 import type { Deserializer } from '../serializers.ts';
 import type { TopicPartition } from '../topic-partition.ts';
 import { Dispatcher } from './dispatcher.ts';
+import type { FailurePolicy } from './failure-policy.ts';
 import {
   type BatchHandler,
   type RecordHandler,
@@ -43,17 +45,20 @@ const RETRY_WAIT_MS_MIN = 100;
 
 export class Subscriber<K = Uint8Array, V = Uint8Array> {
   /**
-   * Resolves when it is closed; rejects when it stops by itself, with what a handler threw, if the failure policy says so, or with
-   * what no retry can mend. Unhandled unless `onError` is given, so that no subscriber stops unnoticed.
+   * Resolves when it is closed; rejects when it stops by itself: with what a handler threw, where retries are used up and there is no
+   * dead-letter topic, or with what no retry can mend. Unhandled unless `onError` is given, so that no subscriber stops unnoticed.
    */
   readonly closed: Promise<void>;
   readonly #host: SubscriberHost;
+  readonly #policy: FailurePolicy;
   readonly #options: ResolvedSubscribeOptions;
   readonly #keyDeserializer: Deserializer<K> | undefined;
   readonly #valueDeserializer: Deserializer<V> | undefined;
   readonly #onError: ((error: unknown) => void) | undefined;
   readonly #onClosed: () => void;
-  readonly #retryTopics: ReadonlySet<string>;
+  #retryTopics: ReadonlySet<string> = new Set();
+  /** Topics that match the pattern and cannot be consumed, of which the user was told. */
+  readonly #refusedTopics = new Set<string>();
   readonly #receiver: PushReceiver;
   readonly #retryReceiver: PushReceiver;
   readonly #delivery: Delivery<K, V>;
@@ -72,13 +77,15 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
   /** Use `client.subscribe()`. */
   constructor(
     host: SubscriberHost,
+    policy: FailurePolicy,
     topics: Topics,
     handler: RecordHandler<K, V> | BatchHandler<K, V>,
     options: SubscribeOptions<K, V>,
     onClosed: () => void,
   ) {
     this.#host = host;
-    this.#options = resolveSubscribeOptions(topics, options);
+    this.#policy = policy;
+    this.#options = resolveSubscribeOptions(topics, policy, options);
     this.#keyDeserializer = options.keyDeserializer;
     this.#valueDeserializer = options.valueDeserializer;
     this.#onError = options.onError?.bind(options);
@@ -87,8 +94,7 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
       this.#settleClosed = { resolve, reject };
     });
     if (this.#onError !== undefined) this.closed.catch(ignore);
-    const { policy, consumer, credit, group, concurrency, isBatched } = this.#options;
-    this.#retryTopics = new Set(policy.retryTopics);
+    const { consumer, credit, group, concurrency, isBatched } = this.#options;
     this.#receiver = this.#newReceiver(credit);
     this.#retryReceiver = this.#newReceiver({ ...credit, records: Math.min(credit.records, RETRY_PREFETCH) });
     this.#delivery = new Delivery({ ...consumer, onRoom: ignore, onOpened: () => this.#dispatcher.pump() });
@@ -107,6 +113,7 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
     }
     this.#group = new GroupConsumption(host.groups, group, {
       cursors: () => this.#cursors,
+      completeTopics: (found) => this.#completeTopics(found, group.pattern !== undefined),
       add: (partitions) => this.#addHeld(partitions),
       remove: (cursors) => this.#remove(cursors),
       settle: (cursors) => this.#settle(cursors),
@@ -152,6 +159,8 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
     await this.#dispatcher.settle(undefined, timeoutMs);
     this.#isDrained = true;
     await this.#group?.close(timeoutMs);
+    // What is still being set aside cannot be committed any more.
+    await this.#policy.close({ timeoutMs: 0 });
     for (const cursor of this.#cursors) cursor.removed = true;
     this.#onClosed();
     if (failure === undefined) {
@@ -183,14 +192,37 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
       this.#fail(error);
       return;
     }
-    // Retry topics come into being with the first record that is retried.
-    if (error.code === 'UNKNOWN_TOPIC_OR_PARTITION' && this.#retryTopics.has(String(error.fields['topic']))) return;
     this.#report(error);
+  }
+
+  /** What to consume: of the topics that a pattern matches those that are meant, and the retry topics of all. */
+  async #completeTopics(found: readonly string[], isPattern: boolean): Promise<readonly string[]> {
+    const meant = isPattern ? found.filter((topic) => this.#isMeant(topic)) : found;
+    await this.#policy.addTopics(meant);
+    const { retryTopics } = this.#policy;
+    this.#retryTopics = new Set(retryTopics);
+    return [...meant, ...retryTopics];
+  }
+
+  /** Not what is set aside, by this subscription or by others; and not what could not be set aside. */
+  #isMeant(topic: string): boolean {
+    if (isSetAsideTopic(topic)) return false;
+    try {
+      this.#policy.checkTopic(topic);
+      return true;
+    } catch (thrown) {
+      const error = toBurrowError(thrown);
+      const isNews = error.code === 'INVALID_NAME' && !this.#refusedTopics.has(topic);
+      this.#refusedTopics.add(topic);
+      if (isNews) this.#report(error);
+      return false;
+    }
   }
 
   /** Without a group: all partitions that the topics have now. */
   async #assignAll(): Promise<void> {
     const { topics, consumer } = this.#options;
+    await this.#policy.addTopics(topics);
     const cursors: Array<PartitionCursor<K, V>> = [];
     for (const topic of topics) {
       const { partitions } = await this.#host.topic(topic, this.#host.requestTimeoutMs);
@@ -298,7 +330,7 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
     const nowMs = clock.now();
     let waitMs = 0;
     const count = opened.records.findIndex((record) => {
-      waitMs = this.#options.policy.waitMs(record.raw(), nowMs);
+      waitMs = this.#policy.waitMs(record.raw(), nowMs);
       return waitMs > 0;
     });
     if (count === -1) return opened.records.length;
@@ -320,7 +352,7 @@ export class Subscriber<K = Uint8Array, V = Uint8Array> {
   #workOf(cursor: PartitionCursor<K, V>): PartitionWork<K, V> {
     const known = this.#work.get(cursor);
     if (known !== undefined) return known;
-    const work = new PartitionWork(cursor, this.#nextWorkId);
+    const work = new PartitionWork(cursor, this.#nextWorkId, this.#retryTopics.has(cursor.topic));
     this.#nextWorkId += 1;
     this.#work.set(cursor, work);
     return work;

@@ -1,6 +1,6 @@
 /**
  * The failure policy of a subscription: retries in place or by way of retry topics, then a dead-letter topic, or the end.
- * `client.subscribe` opens one for itself; with {@link openFailurePolicy} a pull consumer can have the same.
+ * `client.subscribe` has one of its own; with {@link openFailurePolicy} a pull consumer can have the same.
  *
  * A record that is set aside keeps its bytes: key, value and headers go over as they were read (`failure-headers.ts`).
  */
@@ -45,9 +45,7 @@ export async function openFailurePolicy(
   options: FailurePolicyOptions,
   clock: ClientClock = systemClientClock,
 ): Promise<SubscriptionFailurePolicy> {
-  const resolved = resolveFailureOptions(options, options.group);
-  checkRetrySteps(resolved.retry);
-  const policy = new SubscriptionFailurePolicy(client, resolved, options.group, clock);
+  const policy = createFailurePolicy(client, options, options.group, clock);
   try {
     await policy.addTopics(options.topics);
   } catch (error) {
@@ -55,6 +53,18 @@ export async function openFailurePolicy(
     throw error;
   }
   return policy;
+}
+
+/** Of no topics yet. Throws INVALID_ARGUMENT, INVALID_NAME. */
+export function createFailurePolicy(
+  host: SetAsideHost,
+  options: FailureOptions,
+  group: string | undefined,
+  clock: ClientClock,
+): SubscriptionFailurePolicy {
+  const resolved = resolveFailureOptions(options, group);
+  checkRetrySteps(resolved.retry);
+  return new SubscriptionFailurePolicy(host, resolved, group, clock);
 }
 
 /** Use {@link openFailurePolicy}. */
@@ -85,19 +95,14 @@ export class SubscriptionFailurePolicy implements FailurePolicy {
    * afterwards. Rejects as {@link openFailurePolicy}; INVALID_ARGUMENT if it would consume its own dead letters.
    */
   async addTopics(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) this.checkTopic(topic);
     const group = this.#group;
-    for (const topic of topics) {
-      checkTopicName(topic);
-      this.#checkNotOwn(topic);
-      // Fails here if the name is too long, rather than when there is something to be lost.
-      this.#deadLetterTopic(topic);
-    }
     if (group === undefined) return;
-    const steps = retryStepCount(this.#options.retry);
-    const added: Array<readonly [name: string, source: string]> = topics.flatMap((topic) =>
-      Array.from({ length: steps }, (_, index) => [retryTopicName(topic, group, index + 1), topic] as const),
-    );
-    await Promise.all(added.map(([name, source]) => this.#prepare(name, source)));
+    const added = topics.flatMap((topic) => this.#retryTopicsOf(topic).map((name) => [name, topic] as const));
+    // Topic by topic: a pattern may match very many.
+    for (const topic of topics) {
+      await Promise.all(this.#retryTopicsOf(topic).map((name) => this.#prepare(name, topic)));
+    }
     const wanted = new Set(topics);
     for (const name of await this.#host.admin().listTopics()) {
       const parsed = parseSetAsideTopic(name);
@@ -105,6 +110,14 @@ export class SubscriptionFailurePolicy implements FailurePolicy {
         added.push([name, parsed.topic]);
     }
     for (const [name, source] of added) this.#sources.set(name, source);
+  }
+
+  /** Fails where a name is too long now, rather than when there is something to be lost. */
+  checkTopic(topic: string): void {
+    checkTopicName(topic);
+    this.#checkNotOwn(topic);
+    this.#deadLetterTopic(topic);
+    this.#retryTopicsOf(topic);
   }
 
   decide(record: RawRecord, attempts: number, error: unknown): FailureDecision {
@@ -194,6 +207,11 @@ export class SubscriptionFailurePolicy implements FailurePolicy {
       partition,
       retention: { beyondSourceMs: 2 * this.#options.retry.delayMsMax },
     };
+  }
+
+  #retryTopicsOf(topic: string): string[] {
+    const count = retryStepCount(this.#options.retry);
+    return Array.from({ length: count }, (_, index) => retryTopicName(topic, this.#group!, index + 1));
   }
 
   #deadLetterTopic(topic: string): string | undefined {

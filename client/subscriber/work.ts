@@ -13,13 +13,16 @@ export class PartitionWork<K, V> {
   readonly progress = new PartitionProgress();
   /** Of a key's hash: the same key in two partitions is two keys. */
   readonly salt: number;
+  /** Of a retry topic: its records were tried before. */
+  readonly isRetry: boolean;
   /** Items that somebody works on. */
   running = 0;
   /** Nothing more of it is begun; others may have it. */
   revoked: boolean = false;
 
-  constructor(cursor: PartitionCursor<K, V>, id: number) {
+  constructor(cursor: PartitionCursor<K, V>, id: number, isRetry: boolean) {
     this.cursor = cursor;
+    this.isRetry = isRetry;
     this.salt = Math.imul(id, SPREAD);
   }
 

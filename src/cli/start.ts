@@ -119,6 +119,7 @@ function banner({ ports, dataDir }: Broker, { host, flush, advertisedHost }: Set
   const lines = [`BurrowMQ ${packageVersion()} is ready. ${durability}`, '', `  data     ${dataDir}`];
   if (ports.native !== undefined) lines.push(`  native   ws://${urlHost}:${ports.native}`);
   if (ports.kafka !== undefined) lines.push(`  Kafka    ${urlHost}:${ports.kafka}`);
+  if (ports.amqp !== undefined) lines.push(`  AMQP     ${urlHost}:${ports.amqp}`);
   const server = ports.native === 7420 && at === '127.0.0.1' ? '' : ` --server ws://${urlHost}:${ports.native}`;
   if (ports.native !== undefined) {
     lines.push(

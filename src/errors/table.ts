@@ -54,7 +54,7 @@ const TABLE = {
     1,
     false,
     undefined,
-    connection(501),
+    connection(502),
     'The bytes do not form a valid frame.',
     'Check that the client speaks this listener’s protocol.',
   ),

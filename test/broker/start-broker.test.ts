@@ -49,11 +49,13 @@ function canConnect(port: number): Promise<boolean> {
 describe('a broker in memory', () => {
   test('listens on free ports, tells them, and serves its own process', async () => {
     const broker = await start();
-    expect(Object.keys(broker.ports)).toEqual(['native', 'kafka']);
-    for (const port of [broker.ports.native!, broker.ports.kafka!]) expect(await canConnect(port)).toBe(true);
+    expect(Object.keys(broker.ports)).toEqual(['native', 'kafka', 'amqp']);
+    for (const port of [broker.ports.native!, broker.ports.kafka!, broker.ports.amqp!])
+      expect(await canConnect(port)).toBe(true);
     expect(broker.addresses).toEqual({
       native: `ws://127.0.0.1:${broker.ports.native}`,
       kafka: `127.0.0.1:${broker.ports.kafka}`,
+      amqp: `127.0.0.1:${broker.ports.amqp}`,
     });
     expect(broker.service.brokers('kafka')).toEqual([
       { nodeId: 1, host: '127.0.0.1', port: broker.ports.kafka, rack: undefined },
@@ -77,7 +79,7 @@ describe('a broker in memory', () => {
   });
 
   test('has only the listeners that are on, under the name it is advertised by', async () => {
-    const broker = await start({ kafkaPort: 'off', advertisedHost: 'broker.example', rack: 'r1' });
+    const broker = await start({ kafkaPort: 'off', amqpPort: 'off', advertisedHost: 'broker.example', rack: 'r1' });
     expect(Object.keys(broker.ports)).toEqual(['native']);
     expect(broker.service.brokers('kafka')).toEqual([]);
     expect(broker.service.brokers('native')).toEqual([

@@ -18,7 +18,8 @@ async function setUp() {
     headers: { trace: String(index) },
   }));
   await client.producer().sendMany(records);
-  const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'billing', retry: { attempts: 3 } });
+  const options = { topics: ['orders'], group: 'billing', retry: { attempts: 3 }, deadLetter: true } as const;
+  const policy = await openFailurePolicy(client, options);
   onTestFinished(() => policy.close({ timeoutMs: 0 }));
   const consumer = client.consumer({ assignment: [{ topic: 'orders' }], from: 'earliest' });
   for (let seen = 0; seen < 6; ) {

@@ -42,6 +42,8 @@ test('without --json prints a banner with addresses and a command that works', a
     '0',
     '--kafka-port',
     '0',
+    '--amqp-port',
+    '0',
     '--disk-free-bytes-min',
     '0',
   ]);
@@ -57,7 +59,7 @@ test('without --json prints a banner with addresses and a command that works', a
 
 test('a second broker on the same folder is refused in one line; after kill -9 the folder is free again', async () => {
   const first = await startBrokerProcess();
-  const ports = ['--port', '0', '--kafka-port', '0', '--log-level', 'silent'];
+  const ports = ['--port', '0', '--kafka-port', '0', '--amqp-port', '0', '--log-level', 'silent'];
   const second = await runCommand(['start', '--data-dir', first.dataDir, ...ports]);
   expect(second.code).toBe(1);
   expect(second.stderr).toMatch(/^burrow: .* \[DATA_FOLDER_LOCKED\]\n$/);
@@ -69,7 +71,16 @@ test('a second broker on the same folder is refused in one line; after kill -9 t
 
 test('a port that is taken is refused in one line that names it', async () => {
   const first = await startBrokerProcess();
-  const words = ['--port', String(first.ports.native), '--kafka-port', 'off', '--log-level', 'silent'];
+  const words = [
+    '--port',
+    String(first.ports.native),
+    '--kafka-port',
+    'off',
+    '--amqp-port',
+    'off',
+    '--log-level',
+    'silent',
+  ];
   const second = await runCommand(['start', '--data-dir', temporaryFolder(), ...words]);
   expect(second.code).not.toBe(0);
   expect(second.stderr.split('\n')).toHaveLength(2);
@@ -77,7 +88,7 @@ test('a port that is taken is refused in one line that names it', async () => {
 });
 
 test('a listener that is off is not there', async () => {
-  const broker = await startBrokerProcess(['--kafka-port', 'off']);
+  const broker = await startBrokerProcess(['--kafka-port', 'off', '--amqp-port', 'off']);
   expect(Object.keys(broker.ports)).toEqual(['native']);
 });
 

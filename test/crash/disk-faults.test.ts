@@ -217,7 +217,7 @@ describe('a data folder', () => {
   test('that cannot be written to is refused at the start, in one line', { timeout: 60_000 }, async () => {
     const file = path.join(temporaryFolder(), 'file');
     fs.writeFileSync(file, '');
-    const words = ['--port', '0', '--kafka-port', 'off', '--log-level', 'silent'];
+    const words = ['--port', '0', '--kafka-port', 'off', '--amqp-port', 'off', '--log-level', 'silent'];
     for (const dataDir of [file, path.join(file, 'data'), '/proc/burrow']) {
       const { code, stderr } = await runCommand(['start', '--data-dir', dataDir, ...words]);
       expect([code, stderr]).toEqual([1, expect.stringMatching(/^burrow: .*\[STORAGE_ERROR\]\n$/)]);
@@ -235,7 +235,7 @@ describe('a data folder', () => {
     // Its lock looks left behind after ten seconds.
     const old = new Date(Date.now() - 60_000);
     fs.utimesSync(path.join(first.dataDir, 'broker.lock'), old, old);
-    const words = ['--port', '0', '--kafka-port', 'off', '--log-level', 'silent', '--data-dir', first.dataDir];
+    const words = ['--port', '0', '--kafka-port', 'off', '--amqp-port', 'off', '--log-level', 'silent', '--data-dir', first.dataDir];
     const second = await runCommand(['start', ...words]);
     expect([second.code, second.stderr]).toEqual([1, expect.stringMatching(/\[DATA_FOLDER_LOCKED\]\n$/)]);
     first.process.child.kill('SIGCONT');

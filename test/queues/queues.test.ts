@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { FieldValue } from '../../src/messages/field-value.ts';
-import { encodeProperties } from '../../src/messages/message-properties.ts';
+import { encodeProperties, NO_PROPERTIES } from '../../src/messages/message-properties.ts';
 import { createTopic, readValues, settle } from '../support/node-environment.ts';
 import { properties } from '../support/queue-bed.ts';
 import { QueueClient, restartQueueNode, startQueueNode } from '../support/queue-node.ts';
@@ -366,6 +366,34 @@ describe('messages that go elsewhere', () => {
     await settle();
     expect(next.bodies()).toEqual(['before', 'a']);
   });
+
+  test.each(['queue', 'message'])(
+    'whose time to live ends after a restart are dead letters, by the time of the %s',
+    async (whose) => {
+      const node = await startQueueNode();
+      const client = new QueueClient(node);
+      const table = new Map<string, FieldValue>([
+        ['x-dead-letter-exchange', ''],
+        ['x-dead-letter-routing-key', 'z'],
+        ...(whose === 'queue' ? [['x-message-ttl', 5000] as const] : []),
+      ]);
+      await client.declare({ name: 'a', arguments: table });
+      await client.declare({ name: 'z' });
+      const properties = whose === 'queue' ? NO_PROPERTIES : encodeProperties({ expiration: '5000' });
+      await client.publish('m', { routingKey: 'a', properties });
+      await node.stop();
+      node.clock.advance(4000);
+      const next = new QueueClient(await restartQueueNode(node, 'stop'));
+      await settle();
+      node.clock.advance(900);
+      await settle();
+      expect(await next.get('z', true)).toBeUndefined();
+      node.clock.advance(100);
+      await settle();
+      await settle();
+      expect(await next.get('z', true)).toMatchObject({ body: 'm' });
+    },
+  );
 
   test('go by BCC also after a delay', async () => {
     const node = await startQueueNode();

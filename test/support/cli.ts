@@ -111,7 +111,7 @@ export async function startBrokerProcess(
   words: readonly string[] = [],
   dataDir = temporaryFolder(),
 ): Promise<RunningBroker> {
-  const ports = ['--port', '0', '--kafka-port', '0', '--disk-free-bytes-min', '0'];
+  const ports = ['--port', '0', '--kafka-port', '0', '--amqp-port', '0', '--disk-free-bytes-min', '0'];
   const running = startCommand(['start', '--json', '--data-dir', dataDir, ...ports, ...words]);
   const ready = JSON.parse(await running.printed(/"ready":true/)) as { ports: RunningBroker['ports'] };
   return { process: running, ports: ready.ports, url: `ws://127.0.0.1:${ready.ports.native}`, dataDir };

@@ -1,6 +1,6 @@
 /**
- * The simplest subscriber that heeds a failure policy: a pull consumer in a group, one record after the other, committed when it is
- * finished. Stands in for `client.subscribe` where a test is about the policy.
+ * The simplest way to heed a failure policy, as docs/dead-letters.md tells it for pull consumers: in a group, one record after the
+ * other, committed when it is finished.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client, Consumer, FailurePolicy, RawRecord } from '../../client/index.ts';

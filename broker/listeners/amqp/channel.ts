@@ -25,6 +25,8 @@ export interface ChannelHost {
   onWaiting(methods: number, bytes: number): void;
   /** A content that is not complete takes so many more bytes, or fewer. */
   onUnassembled(channel: AmqpChannel, bytes: number): void;
+  /** The channel has nothing to do any more. */
+  onIdle(): void;
   /** The channel number may be used again. */
   onGone(channel: AmqpChannel): void;
   /** An error that the connection does not survive. */
@@ -72,6 +74,11 @@ export class AmqpChannel implements Channel {
 
   get isWritable(): boolean {
     return this.#phase === 'open' && this.#host.isWritable;
+  }
+
+  /** Whether a method is being handled. */
+  get isBusy(): boolean {
+    return this.#phase === 'open' && this.#running;
   }
 
   /** Whether a message is arriving and is not complete. */
@@ -174,6 +181,7 @@ export class AmqpChannel implements Channel {
       this.#host.onWaiting(-1, -(content?.bodyBytes ?? 0));
       this.#run(method, content);
     }
+    if (!this.#running) this.#host.onIdle();
   }
 
   #handle(method: AnyMethod, content: Content | undefined): void | Promise<void> {

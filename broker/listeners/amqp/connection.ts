@@ -75,6 +75,8 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
   #isReading = true;
   #flushScheduled = false;
   #framesStarted = false;
+  /** The client has asked to close, while channels are still at work: what it sent before counts, as with RabbitMQ. */
+  #closeAsked: MethodArguments<'connection.close'> | undefined;
   /** What comes cannot be cut into frames any more, so not even close-ok is heard. */
   #isOutOfStep = false;
   #closed = false;
@@ -206,6 +208,7 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
     return (
       this.#closed ||
       this.#isOutOfStep ||
+      this.#closeAsked !== undefined ||
       phase === 'closed' ||
       phase === 'authenticating' ||
       this.#isStopped ||
@@ -246,6 +249,10 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
     const name = methodNameOf(payload);
     try {
       const method = decodeMethod(payload);
+      if (method.name === 'connection.close' && this.#isBusy) {
+        this.#closeAsked = method.args;
+        return;
+      }
       this.#state.onMethod(method.name, method.args);
     } catch (error) {
       this.failConnection(toAmqpException(error), name);
@@ -391,6 +398,18 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
       this.#flushScheduled = false;
       this.#flush();
     });
+  }
+
+  get #isBusy(): boolean {
+    for (const channel of this.#channels.values()) if (channel.isBusy) return true;
+    return false;
+  }
+
+  onIdle(): void {
+    const asked = this.#closeAsked;
+    if (asked === undefined || this.#closed || this.#isBusy) return;
+    this.#closeAsked = undefined;
+    this.#state.onMethod('connection.close', asked);
   }
 
   onWaiting(methods: number, bytes: number): void {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   type Failure,
+  failureOf,
   parseFailureHeaders,
   withFailureHeaders,
   withoutFailureHeaders,
@@ -88,4 +89,16 @@ test('what others wrote into these headers is not believed unless it makes sense
     }),
   );
   expect(parseFailureHeaders([])).toMatchObject({ origin: undefined, attempts: undefined, dueAtMs: undefined });
+});
+
+test('are told of records of retry and dead-letter topics only: elsewhere anybody could have written them', () => {
+  const headers = encodeHeaders(withFailureHeaders([], FAILURE));
+  for (const topic of ['orders.billing.retry.1', 'orders.billing.dlq', 'failed.dlq']) {
+    expect(failureOf({ topic, headers })).toMatchObject({
+      origin: FAILURE.origin,
+      attempts: 5,
+      errorName: 'TypeError',
+    });
+  }
+  expect(failureOf({ topic: 'orders', headers })).toBeUndefined();
 });

@@ -1,4 +1,4 @@
-/** Failing records against a real broker: how often they are tried, where they land, and that a replay puts them back. */
+/** A failure policy with a pull consumer, against a real broker: how often records are tried, where they land, and that a replay puts them back. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,7 +88,7 @@ describe.each(['in-place', 'topic'] as const)('retries %s', (mode) => {
     const done = new Set<string>();
     await subscribe(
       client,
-      { topics: ['orders'], group: 'billing', retry: { attempts: 4, mode, ...FAST } },
+      { topics: ['orders'], group: 'billing', deadLetter: true, retry: { attempts: 4, mode, ...FAST } },
       ({ value, key, partition }) => {
         const name = text(value);
         attempts.set(name, (attempts.get(name) ?? 0) + 1);
@@ -158,7 +158,12 @@ test('keys, values and headers come through retries, dead letters and replay byt
   const { client } = await setUp();
   const admin = client.admin();
   await admin.createTopic({ name: 't', partitions: 1 });
-  const policy = await openFailurePolicy(client, { topics: ['t'], group: 'g', retry: { mode: 'topic', attempts: 2 } });
+  const policy = await openFailurePolicy(client, {
+    topics: ['t'],
+    group: 'g',
+    deadLetter: true,
+    retry: { mode: 'topic', attempts: 2 },
+  });
   onTestFinished(() => policy.close());
   const producer = client.producer();
   const field = fc.option(fc.uint8Array({ maxLength: 60 }));
@@ -190,10 +195,14 @@ test('a record that cannot be deserialized is not retried, and lands as it is', 
   await client.admin().createTopic({ name: 'orders' });
   const serializer = jsonSerializer<{ ok: boolean }>();
   const seen: string[] = [];
-  await subscribe(client, { topics: ['orders'], group: 'g', retry: { mode: 'topic', ...FAST } }, (record) => {
-    seen.push(text(record.value));
-    deserializeField(serializer, record.value!, 'value', record.topic, record.partition, record.offset);
-  });
+  await subscribe(
+    client,
+    { topics: ['orders'], group: 'g', deadLetter: true, retry: { mode: 'topic', ...FAST } },
+    (record) => {
+      seen.push(text(record.value));
+      deserializeField(serializer, record.value!, 'value', record.topic, record.partition, record.offset);
+    },
+  );
   await client
     .producer()
     .sendMany(['{"ok":true}', '{"ok":', '{"ok":false}'].map((value) => ({ topic: 'orders', value: bytes(value) })));
@@ -207,7 +216,7 @@ test('the same error about something else is a failure as others are', async () 
   const { client } = await setUp();
   await client.admin().createTopic({ name: 'orders' });
   let attempts = 0;
-  await subscribe(client, { topics: ['orders'], group: 'g', retry: { attempts: 3, ...FAST } }, () => {
+  await subscribe(client, { topics: ['orders'], group: 'g', deadLetter: true, retry: { attempts: 3, ...FAST } }, () => {
     attempts += 1;
     deserializeField(jsonSerializer(), bytes('{'), 'value', 'elsewhere', 0, 0);
   });
@@ -238,12 +247,12 @@ test('a crash between setting aside and committing leaves a duplicate, never a g
   const { client } = await setUp();
   await client.admin().createTopic({ name: 'orders', partitions: 1 });
   await client.producer().sendMany(['a', 'b', 'c'].map((value) => ({ topic: 'orders', value: bytes(value) })));
-  const options = { topics: ['orders'], group: 'g', retry: { attempts: 1 } } as const;
+  const options = { topics: ['orders'], group: 'g', retry: { attempts: 1 }, deadLetter: true } as const;
   const policy = await openFailurePolicy(client, options);
   onTestFinished(() => policy.close());
   // Set aside and durable; the offset is not committed any more.
   const crashing: FailurePolicy = {
-    retryTopics: [],
+    ...{ retryTopics: [], checkTopic: () => {}, addTopics: () => Promise.resolve(), close: () => Promise.resolve() },
     decide: (...of) => policy.decide(...of),
     waitMs: () => 0,
     attemptsBefore: () => 0,
@@ -274,7 +283,12 @@ test('a record is set aside once the broker is back', async () => {
   await client.admin().createTopic({ name: 'orders', partitions: 1 });
   await client.producer().send({ topic: 'orders', value: bytes('v') });
   const [record] = await readAll(client, 'orders');
-  const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'g', retry: { attempts: 1 } });
+  const policy = await openFailurePolicy(client, {
+    topics: ['orders'],
+    group: 'g',
+    deadLetter: true,
+    retry: { attempts: 1 },
+  });
   onTestFinished(() => policy.close({ timeoutMs: 0 }));
   await broker.close();
   let isStored = false;
@@ -348,7 +362,12 @@ describe('the topics that records are set aside in', () => {
     const { client } = await setUp();
     const admin = client.admin();
     await admin.createTopic({ name: 'orders', partitions: 3 });
-    const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'g', retry: { attempts: 1 } });
+    const policy = await openFailurePolicy(client, {
+      topics: ['orders'],
+      group: 'g',
+      deadLetter: true,
+      retry: { attempts: 1 },
+    });
     onTestFinished(() => policy.close());
     await client.producer().send({ topic: 'orders', partition: 2, value: bytes('v') });
     const [record] = await readAll(client, 'orders');
@@ -381,7 +400,7 @@ describe('the topics that records are set aside in', () => {
   });
 
   test.each<[string, FailurePolicyOptions, string]>([
-    ['names too long together', { topics: ['x'.repeat(240)], group: 'group' }, 'INVALID_NAME'],
+    ['names too long together', { topics: ['x'.repeat(240)], group: 'group', deadLetter: true }, 'INVALID_NAME'],
     ['no name for a topic', { topics: ['a/b'], group: 'g' }, 'INVALID_NAME'],
     ['its own dead letters', { topics: ['t.dlq'], group: 'g', deadLetter: { topic: 't.dlq' } }, 'INVALID_ARGUMENT'],
     ['its own dead letters, by name', { topics: ['t', 't.g.dlq'], group: 'g' }, 'INVALID_ARGUMENT'],
@@ -430,7 +449,12 @@ test('a record with no room left gets the briefest note of its failure, then a t
 test('a value that fits only as compressed fits its dead letter too', async () => {
   const { client } = await setUp();
   await client.admin().createTopic({ name: 'orders' });
-  const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'g', retry: { attempts: 1 } });
+  const policy = await openFailurePolicy(client, {
+    topics: ['orders'],
+    group: 'g',
+    deadLetter: true,
+    retry: { attempts: 1 },
+  });
   onTestFinished(() => policy.close());
   await client.producer({ compression: 'gzip' }).send({ topic: 'orders', value: new Uint8Array(4_000_000) });
   const [record] = await readAll(client, 'orders');
@@ -445,7 +469,7 @@ describe('waiting in a retry topic', () => {
     const { client } = await setUp();
     await client.admin().createTopic({ name: 'orders' });
     const retry = { mode: 'topic', attempts: 2, delayMs: 500, delayMsMax: 1000 } as const;
-    const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'g', retry });
+    const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'g', deadLetter: true, retry });
     onTestFinished(() => policy.close());
     for (const topic of ['orders', 'orders.g.retry.1']) {
       await client.producer().send({ topic, value: null, headers, timestampMs });
@@ -480,7 +504,12 @@ test('where a replay goes cannot be chosen by who writes into the subscribed top
   const { client } = await setUp();
   await client.admin().createTopic({ name: 'orders' });
   await client.admin().createTopic({ name: 'secrets' });
-  const policy = await openFailurePolicy(client, { topics: ['orders'], group: 'g', retry: { attempts: 1 } });
+  const policy = await openFailurePolicy(client, {
+    topics: ['orders'],
+    group: 'g',
+    deadLetter: true,
+    retry: { attempts: 1 },
+  });
   onTestFinished(() => policy.close());
   const forged = { 'burrow-dlq-original-topic': 'secrets', 'burrow-dlq-original-partition': '0' };
   await client
@@ -496,7 +525,7 @@ test('where a replay goes cannot be chosen by who writes into the subscribed top
 test('who consumes dead letters of others has retries and dead letters of its own, which remember the first origin', async () => {
   const { client } = await setUp();
   await client.admin().createTopic({ name: 'orders', partitions: 1 });
-  const billing = { topics: ['orders'], group: 'billing', retry: { attempts: 1 } } as const;
+  const billing = { topics: ['orders'], group: 'billing', retry: { attempts: 1 }, deadLetter: true } as const;
   await subscribe(client, billing, () => {
     throw new Error('bill');
   });
@@ -505,6 +534,7 @@ test('who consumes dead letters of others has retries and dead letters of its ow
   const repair = {
     topics: ['orders.billing.dlq'],
     group: 'repair',
+    deadLetter: true,
     retry: { attempts: 2, mode: 'topic', ...FAST },
   } as const;
   await subscribe(client, repair, () => {

@@ -4,7 +4,13 @@ import { type FailureOptions, resolveFailureOptions } from '../../../client/subs
 test('defaults', () => {
   expect(resolveFailureOptions({}, 'g')).toEqual({
     retry: { attempts: 5, backoff: 'exponential', delayMs: 200, delayMsMax: 30_000, jitter: 0.2, mode: 'in-place' },
-    deadLetter: { topic: undefined, retentionMs: -1, errorMessageBytesMax: 1024, errorStackBytesMax: 4096 },
+    deadLetter: undefined,
+  });
+  expect(resolveFailureOptions({ deadLetter: true }, 'g').deadLetter).toEqual({
+    topic: undefined,
+    retentionMs: -1,
+    errorMessageBytesMax: 1024,
+    errorStackBytesMax: 4096,
   });
   expect(resolveFailureOptions({ retry: { mode: 'topic' } }, 'g').retry).toMatchObject({
     delayMs: 5000,
@@ -15,7 +21,7 @@ test('defaults', () => {
   expect(resolveFailureOptions({ retry: { delayMsMax: 50 } }, 'g').retry.delayMs).toBe(50);
 });
 
-test('without a group there is a dead-letter topic only if it is named', () => {
+test('there is a dead-letter topic only if it is asked for, and without a group only if it is named', () => {
   expect(resolveFailureOptions({}, undefined).deadLetter).toBeUndefined();
   expect(resolveFailureOptions({ deadLetter: { topic: 'failed.dlq' } }, undefined).deadLetter?.topic).toBe(
     'failed.dlq',

@@ -1,7 +1,7 @@
 /** A broker in memory, and clients that produce to it and subscribe. */
 import { onTestFinished } from 'vitest';
 import { type BrokerOptions, startBroker } from '../../../broker/index.ts';
-import { type Client, connect, stringSerializer } from '../../../client/index.ts';
+import { type Client, connect, type DeadLetter, isBurrowError, stringSerializer } from '../../../client/index.ts';
 import type { FailureDecision, FailurePolicy, RawRecord } from '../../../client/subscriber/failure-policy.ts';
 
 export const text = { keyDeserializer: stringSerializer, valueDeserializer: stringSerializer };
@@ -35,6 +35,17 @@ export async function committed(client: Client, group: string): Promise<Array<nu
 /** Records with numbers as values, for partition 0. */
 export const numbered = (count: number, from = 0) =>
   Array.from({ length: count }, (_, index) => ({ value: `${from + index}`, partition: 0 }));
+
+/** The dead letters of a topic; none if it does not exist. */
+export async function deadLettersOf(client: Client, topic: string): Promise<DeadLetter[]> {
+  const letters: DeadLetter[] = [];
+  try {
+    for await (const letter of client.deadLetters().read(topic)) letters.push(letter);
+  } catch (error) {
+    if (!isBurrowError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+  }
+  return letters;
+}
 
 /** Waits, for at most fifteen seconds. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -82,5 +93,15 @@ export class TestPolicy implements FailurePolicy {
 
   attemptsBefore(record: RawRecord): number {
     return record.headers.filter(({ key }) => key === 'attempt').length;
+  }
+
+  checkTopic(): void {}
+
+  addTopics(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 }

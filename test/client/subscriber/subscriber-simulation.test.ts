@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { sleep } from '../../../client/clock.ts';
 import type { ConsumerBatch, ConsumerRecord } from '../../../client/consumer/consumer-record.ts';
 import type { OffsetToCommit } from '../../../client/groups/group-host.ts';
 import { Subscriber } from '../../../client/subscriber/subscriber.ts';
@@ -144,11 +145,13 @@ class World {
       (error as Error).message === 'aside' ? { kind: 'setAside' } : { kind: 'retryInPlace', delayMs: 40 },
     );
     policy.onSetAside = async ({ partition, offset }) => {
-      await new Promise((resolve) => setImmediate(resolve));
+      // Longer than from one commit to the next.
+      await sleep(this.clock, 200);
       this.done[partition]!.add(offset);
     };
     const subscriber = new Subscriber(
       host,
+      policy,
       't',
       this.#isBatched
         ? ({ partition, records }: ConsumerBatch) =>
@@ -169,7 +172,6 @@ class World {
         prefetch: 5,
         revokeTimeoutMs: 400,
         batch: this.#isBatched,
-        failurePolicy: policy,
         onAssigned: (partitions) => {
           for (const { partition } of partitions) assigned.set(partition, { running: new Set(), last: new Map() });
         },

@@ -6,18 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startBroker } from '../../../broker/index.ts';
-import type { ConsumerBatch } from '../../../client/index.ts';
-import {
-  committed,
-  connectTo,
-  eventually,
-  Gate,
-  numbered,
-  quick,
-  startBed,
-  TestPolicy,
-  text,
-} from './subscriber-bed.ts';
+import type { ConsumerBatch, Topics } from '../../../client/index.ts';
+import { committed, connectTo, eventually, Gate, numbered, quick, startBed, text } from './subscriber-bed.ts';
 
 describe('records', () => {
   test('come to the handler and are committed when it is done', async () => {
@@ -483,7 +473,7 @@ describe('a broker', () => {
 });
 
 describe('options that make no sense are refused by name', () => {
-  test.each([
+  test.each<[string, Topics, Record<string, unknown>]>([
     ['no topic', [], {}],
     ['an empty name', '', {}],
     ['a pattern without a group', /a/, {}],
@@ -491,11 +481,21 @@ describe('options that make no sense are refused by name', () => {
     ['no prefetch', 'a', { prefetch: 0 }],
     ['more prefetch than credit can say', 'a', { prefetchBytes: 2 ** 32 }],
     ['a wait that is negative', 'a', { revokeTimeoutMs: -1 }],
-    ['retry topics without a group', 'a', { failurePolicy: new TestPolicy(() => ({ kind: 'stop' }), ['a.retry']) }],
+    ['retry topics without a group', 'a', { retry: { mode: 'topic' } }],
+    ['a dead-letter topic without a name', 'a', { deadLetter: true }],
+    ['its own dead letters', 'a.g.dlq', { group: 'g', deadLetter: true }],
+    ['no attempts', 'a', { retry: { attempts: 0 } }],
   ])('%s', async (_name, topics, options) => {
     const { client } = await startBed();
-    expect(() => client.subscribe(topics, () => {}, options)).toThrow(
+    expect(() => client.subscribe(topics, () => {}, options as { batch: false })).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
+  });
+
+  test('a name that leaves no room for that of its dead letters is refused at once', async () => {
+    const { client } = await startBed();
+    expect(() => client.subscribe('t'.repeat(240), () => {}, { group: 'group', deadLetter: true })).toThrow(
+      expect.objectContaining({ code: 'INVALID_NAME' }),
     );
   });
 

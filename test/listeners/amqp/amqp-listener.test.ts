@@ -154,6 +154,29 @@ describe('the handshake', () => {
     expect(backend.events).toEqual(['session cn=me /']);
   });
 
+  test('does not look at what comes while the login is checked', async () => {
+    let onAsked: (letIn: (user: string) => void) => void;
+    const asked = new Promise<(user: string) => void>((resolve) => {
+      onAsked = resolve;
+    });
+    const authenticator: Authenticator = {
+      external: false,
+      authenticate: () => new Promise<string>((resolve) => onAsked(resolve)),
+    };
+    const { backend, connect } = await startBed({ authenticator });
+    const client = await connect();
+    client.send(PROTOCOL_HEADER);
+    await client.expect('connection.start');
+    client.startOk();
+    client.method(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 });
+    client.method(0, 'connection.open', { virtualHost: '/' });
+    await new Promise<void>((resolve) => client.socket.write('', () => resolve()));
+    (await asked)('guest');
+    await client.expect('connection.tune');
+    await client.expect('connection.open-ok');
+    expect(backend.events).toEqual(['session guest /']);
+  });
+
   test('lets nobody in if the authenticator fails', async () => {
     const authenticator: Authenticator = { external: false, authenticate: () => Promise.reject(new Error('down')) };
     const client = await (await startBed({ authenticator })).connect();
@@ -485,6 +508,27 @@ describe('the client closes', () => {
     await client.expect('connection.close-ok');
     await client.closed();
     expect(backend.events.slice(-3)).toEqual(['close 1', 'close 5', 'session closed']);
+  });
+
+  test('its connection: what it sent before is done first', async () => {
+    const { backend, open } = await startBed();
+    const client = await open();
+    for (const channel of [1, 2]) await client.openChannel(channel);
+    const waits: Array<() => void> = [];
+    backend.intercept = (method) =>
+      method === 'queue.declare' ? new Promise<void>((resolve) => waits.push(resolve)) : undefined;
+    for (const channel of [1, 2]) client.method(channel, 'queue.declare', declare);
+    client.send(publishFrames(1, Buffer.from('last words')));
+    client.method(0, 'connection.close', CLOSE);
+    await expect.poll(() => waits.length).toBe(2);
+    waits[0]!();
+    await client.expect('queue.declare-ok', 1);
+    expect(client.pending).toBe(0);
+    waits[1]!();
+    await client.expect('queue.declare-ok', 2);
+    await client.expect('connection.close-ok');
+    await client.closed();
+    expect(backend.messages[0]!.body.toString()).toBe('last words');
   });
 
   test('only its socket', async () => {

@@ -190,6 +190,18 @@ describe('memory', () => {
     expect(lines.at(-1)!.fields['cause']).toMatch(/contentArrivalTimeoutMs/);
   });
 
+  test('is not taken for what cannot be cut into frames any more', async () => {
+    const { clock, lines, open } = await startBed({ limits: { bufferedBytesTotalMax: 1_000_000 } });
+    const client = await open();
+    client.send(Buffer.from([1, 0, 0, 0xff, 0xff, 0xff, 0xff]));
+    expect((await client.expect('connection.close')).replyCode).toBe(501);
+    client.send(Buffer.alloc(30_000_000, 1));
+    await expect.poll(() => client.socket.writableLength).toBe(0);
+    expect(lines.some(({ fields }) => fields['code'] === 'IN_FLIGHT_LIMIT')).toBe(false);
+    clock.advance(6_000);
+    await client.closed();
+  });
+
   test('of all connections is bounded: who holds most is cut', async () => {
     const { open, listener, lines } = await startBed({
       limits: { bufferedBytesTotalMax: 3_000_000, frameBytesMax: 131_072, messageBytesMax: 100_000_000 },

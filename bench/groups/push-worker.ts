@@ -1,4 +1,4 @@
-/** One subscriber process of the push benchmark: takes its task as JSON in argv, prints its result as JSON. */
+/** One subscriber process of the groups benchmark's part about push: takes its task as JSON in argv, prints its result as JSON. */
 import { type Client, type ConsumerRecord, connect } from '../../client/index.ts';
 import type { ThroughputResult } from '../log/worker.ts';
 import { type LatencyResult, newHistogram, record, summary } from '../support/latencies.ts';
