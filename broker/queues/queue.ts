@@ -325,7 +325,7 @@ export class Queue {
 
   /** Hands out what is ready, as far as consumers take it. */
   dispatch(): void {
-    if (this.#dispatching || this.#closeReason !== undefined) return;
+    if (this.#dispatching || this.#closeReason !== undefined || this.#waitsToRead) return;
     this.#dispatching = true;
     try {
       this.#enforceLength();
@@ -351,6 +351,11 @@ export class Queue {
       this.#dispatching = false;
     }
     this.#setTimer();
+  }
+
+  /** Or a disk that fails would be read again and again without a pause. */
+  get #waitsToRead(): boolean {
+    return this.#retryAtMs !== Number.POSITIVE_INFINITY;
   }
 
   #goOnLater(): void {
@@ -581,7 +586,7 @@ export class Queue {
   }
 
   #bury(): void {
-    if (this.#burying) return;
+    if (this.#burying || this.#waitsToRead) return;
     this.#burying = true;
     try {
       while (
@@ -647,8 +652,9 @@ export class Queue {
   #setTimer(): void {
     if (this.#closeReason !== undefined) return;
     const { clock, deadlines } = this.#options;
-    let delayMs = Math.min(this.#state.nextDueMs, this.#retryAtMs) - clock.monotonic();
-    if (this.#mayExpire) delayMs = Math.min(delayMs, this.#headExpiresInMs());
+    // First, since it may have to be tried again.
+    const expiresInMs = this.#mayExpire && !this.#waitsToRead ? this.#headExpiresInMs() : Number.POSITIVE_INFINITY;
+    const delayMs = Math.min(expiresInMs, Math.min(this.#state.nextDueMs, this.#retryAtMs) - clock.monotonic());
     if (delayMs === Number.POSITIVE_INFINITY) return;
     const dueMs = clock.monotonic() + Math.max(TIMER_MS_MIN, delayMs);
     if (this.#timer !== undefined && this.#timerDueMs <= dueMs) return;

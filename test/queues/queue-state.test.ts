@@ -153,6 +153,19 @@ test('settled offsets are those of a set, also in ranges over many pages', () =>
   );
 });
 
+test('settled offsets keep no pages behind the floor, also while something above it is always settled', () => {
+  const settled = new SettledOffsets(0);
+  let pagesMax = 0;
+  for (let offset = 1; offset < 500_000; offset += 2) {
+    settled.add(offset);
+    settled.add(offset + 2);
+    settled.add(offset - 1);
+    settled.add(offset + 1);
+    pagesMax = Math.max(pagesMax, settled.pageCount);
+  }
+  expect(pagesMax).toBeLessThanOrEqual(2);
+});
+
 test('heaps give back what they got in order', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(50), fc.nat(1000))), (pairs) => {

@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { properties } from '../support/content-properties.ts';
 import { settle, startTestNode } from '../support/node-environment.ts';
-import { openQueue, properties, publish } from '../support/queue-bed.ts';
+import { openQueue, publish } from '../support/queue-bed.ts';
 
 describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
   const open = async (options: Parameters<typeof openQueue>[0] = {}) =>
@@ -255,11 +258,109 @@ describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
     expect(client.bodies()).toEqual(['a', 'e']);
   });
 
+  test('tells publishers that a message is not stored once it is closed', async () => {
+    const { queue, publish } = await open();
+    queue.close(new BurrowError('QUEUE_NOT_FOUND'));
+    await expect(publish('a')).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' });
+  });
+
+  test('keeps a message that was asked for by a client that has gone, and hands it to others', async () => {
+    const { queue, channel, publish } = await open();
+    const [gone, there] = [channel(), channel()];
+    for (const noAck of [false, true]) {
+      const got = gone.get(queue, noAck);
+      const published = publish('a');
+      gone.channel.close();
+      await got;
+      await published;
+    }
+    expect([queue.readyCount, queue.unsettledCount]).toEqual([2, 0]);
+    there.consume(queue);
+    expect(there.deliveries.map(({ body, returns }) => [body, returns])).toEqual([
+      ['a', 0],
+      ['a', 0],
+    ]);
+  });
+
+  test('hands out nothing newer before all that a call gives back has come back', async () => {
+    const { queue, channel, publish } = await open();
+    const [closing, other] = [channel(), channel()];
+    closing.channel.setPrefetch(3, { global: true });
+    other.channel.setPrefetch(1, { global: false });
+    closing.consume(queue);
+    await publish('a', 'b', 'c', 'd');
+    other.consume(queue);
+    expect(other.bodies()).toEqual(['d']);
+    await publish('e', 'f');
+    other.channel.setPrefetch(3, { global: false });
+    other.channel.acknowledge(0, true);
+    expect(other.bodies()).toEqual(['e']);
+    other.consume(queue, { tag: 'second' });
+    other.bodies();
+    other.channel.acknowledge(0, true);
+    closing.channel.close();
+    expect(other.bodies()).toEqual(['a', 'b', 'c']);
+  });
+
+  test('counts bytes rightly when a dead letter finds no place', async () => {
+    const bed = await open({ settings: { maxLengthBytes: 5, deadLetterExchange: 'dlx' } });
+    bed.deadLettersArrive = false;
+    for (let round = 0; round < 3; round++) {
+      await bed.publish('aaaa');
+      const client = bed.channel();
+      client.channel.setPrefetch(1, { global: false });
+      client.consume(bed.queue);
+      client.channel.reject(0, { multiple: true, requeue: false });
+      client.channel.close();
+      bed.clock.advance(1000);
+    }
+    bed.deadLettersArrive = true;
+    await bed.publish('b');
+    const client = bed.channel();
+    client.consume(bed.queue);
+    expect(client.bodies().join('').length).toBeLessThanOrEqual(5);
+  });
+
+  test('keeps a group waiting while its first message is delayed', async () => {
+    const { queue, channel, clock } = await open({
+      settings: { groupKeyHeader: '', delayedRetryType: 'all', delayedRetryMinMs: 100, delayedRetryMaxMs: 100 },
+    });
+    const client = channel();
+    client.consume(queue);
+    for (const body of ['a1', 'a2']) await publish(queue, body, { routingKey: 'a' });
+    client.channel.reject(1, { multiple: false, requeue: true });
+    await publish(queue, 'a3', { routingKey: 'a' });
+    expect(client.bodies()).toEqual(['a1']);
+    clock.advance(100);
+    expect(client.bodies()).toEqual(['a1']);
+    client.channel.acknowledge(0, true);
+    client.channel.acknowledge(0, true);
+    client.channel.acknowledge(0, true);
+    expect(client.bodies()).toEqual(['a2', 'a3']);
+  });
+
+  test('gives a free group key to the one that waits, not to a newcomer of a higher priority', async () => {
+    const { queue, channel } = await open({ settings: { groupKeyHeader: '', maxPriority: 5 } });
+    const client = channel();
+    client.channel.setPrefetch(1, { global: false });
+    const send = (body: string, priority: number): Promise<boolean> =>
+      publish(queue, body, { routingKey: 'a', properties: properties({ priority }) });
+    client.consume(queue);
+    await send('first', 0);
+    const other = channel();
+    other.consume(queue);
+    await send('low', 0);
+    await send('high', 5);
+    other.channel.close();
+    await send('higher', 5);
+    for (let count = 0; count < 4; count++) client.channel.acknowledge(0, true);
+    expect(client.bodies()).toEqual(['first', 'low', 'high', 'higher']);
+  });
+
   test('tells its consumers when it is closed', async () => {
     const { queue, channel } = await open();
     const client = channel();
     client.consume(queue);
-    const { BurrowError } = await import('../../src/errors/burrow-error.ts');
     queue.close(new BurrowError('QUEUE_NOT_FOUND'));
     expect(client.cancelled).toEqual(['c']);
     expect(() => client.consume(queue)).toThrow();
@@ -284,4 +385,82 @@ test('a queue that was emptied is empty after a restart, and goes on with priori
   const next = bed.channel();
   next.consume(bed.queue, { noAck: true });
   expect(next.bodies()).toEqual(['high', 'low']);
+});
+
+describe('a queue that is opened again', () => {
+  test('is empty if everything was settled', async () => {
+    const node = await startTestNode();
+    const bed = await openQueue({ node });
+    const client = bed.channel();
+    client.consume(bed.queue, { noAck: true });
+    await bed.publish('a', 'b');
+    await bed.queue.settlementsSynced();
+    const again = await openQueue({ node });
+    expect(again.queue.readyCount).toBe(0);
+    await again.publish('c');
+    expect(again.queue.readyCount).toBe(1);
+  });
+
+  test('keeps what was settled, returned and given a priority', async () => {
+    const node = await startTestNode();
+    const settings = { maxPriority: 5, deliveryLimit: 10 };
+    const bed = await openQueue({ node, settings });
+    for (const [body, priority] of Object.entries({ a: 1, b: 5, c: 0, d: 5 })) {
+      await publish(bed.queue, body, { properties: properties({ priority }) });
+    }
+    const client = bed.channel();
+    client.consume(bed.queue);
+    client.channel.acknowledge(2, false);
+    client.channel.reject(3, { multiple: false, requeue: true });
+    await bed.queue.settlementsSynced();
+    const again = await openQueue({ node, settings });
+    const other = again.channel();
+    other.consume(again.queue);
+    expect(other.deliveries.map(({ body, returns }) => [body, returns])).toEqual([
+      ['b', 0],
+      ['a', 1],
+      ['c', 0],
+    ]);
+  });
+
+  test('does not take settlements of messages that were lost for settlements of those to come', async () => {
+    const node = await startTestNode();
+    const bed = await openQueue({ node, name: 'old' });
+    const client = bed.channel();
+    client.consume(bed.queue, { noAck: true });
+    await bed.publish('a', 'b', 'c');
+    await bed.queue.settlementsSynced();
+    // As after a power loss without a sync on every write.
+    await openQueue({ node, name: 'new' });
+    const logs = { node, name: 'new', settlementsOf: 'old' };
+    const survivor = await openQueue(logs);
+    await survivor.publish('d', 'e');
+    expect(survivor.queue.readyCount).toBe(2);
+    const again = await openQueue(logs);
+    expect(again.queue.readyCount).toBe(2);
+  });
+
+  test('goes on by itself after messages could not be read', async () => {
+    const disk = new MemoryDisk();
+    const node = await startTestNode({ disk });
+    const bed = await openQueue({ node });
+    await bed.publish(...Array.from({ length: 200 }, (_, index) => `${index} ${'.'.repeat(2000)}`));
+    await node.logs.checkpoint();
+    await node.stop();
+    const second = await startTestNode({ disk, coordinator: node.coordinator, clock: node.clock });
+    const again = await openQueue({ node: second });
+    disk.inject({ on: 'read', probability: 1 });
+    const client = again.channel();
+    client.consume(again.queue);
+    await settle();
+    expect(client.deliveries).toHaveLength(0);
+    expect(again.queue.failure?.code).toBe('STORAGE_ERROR');
+    disk.clearFaults();
+    for (let tries = 0; tries < 500 && client.deliveries.length < 200; tries++) {
+      again.clock.advance(1000);
+      await settle();
+    }
+    expect(client.deliveries).toHaveLength(200);
+    expect(again.queue.failure).toBeUndefined();
+  });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { FieldValue } from '../../src/messages/field-value.ts';
 import { encodeProperties, NO_PROPERTIES } from '../../src/messages/message-properties.ts';
+import { properties } from '../support/content-properties.ts';
 import { createTopic, readValues, settle } from '../support/node-environment.ts';
-import { properties } from '../support/queue-bed.ts';
 import { QueueClient, restartQueueNode, startQueueNode } from '../support/queue-node.ts';
 
 const QUEUE = { durable: true, exclusive: false, autoDelete: false, arguments: new Map() };

@@ -24,6 +24,7 @@ describe('queues on a failing disk', () => {
     ['a requeued message is forgotten', 'a-requeued-message-is-forgotten', /overtakes/],
     ['a consumer is forgotten', 'credit-is-forgotten', /do not drain/],
     ['a requeued message goes to the end', 'returns-are-put-at-the-end', /overtakes/],
+    ['notes outlive their messages', 'notes-outlive-their-messages', /is lost after a restart/],
     ['a purge is not stored', 'purges-are-not-stored', /was settled, and is back/],
   ] as const)('are caught when %s', async (_, sabotage: QueueSimulationOptions['sabotage'] & string, expected) => {
     const caught: string[] = [];

@@ -16,19 +16,18 @@ import { ManualClock } from '../../broker/ports/manual-clock.ts';
 import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
 import { SeededRandom } from '../../broker/ports/seeded-random.ts';
 import { PartitionBatchLog } from '../../broker/queues/batch-log.ts';
-import { ConsumerRing, type RingConsumer } from '../../broker/queues/consumer-ring.ts';
 import type { MessageView } from '../../broker/queues/message-batch.ts';
 import { MessageScan } from '../../broker/queues/message-scan.ts';
 import { type DeadLetterReason, Queue } from '../../broker/queues/queue.ts';
 import { QUEUE_LIMITS_DEFAULTS, type QueueLimits } from '../../broker/queues/queue-limits.ts';
-import { QueueState } from '../../broker/queues/queue-state.ts';
-import { loadSettlements, SettlementLog } from '../../broker/queues/settlement-log.ts';
+import { loadSettlements } from '../../broker/queues/settlement-log.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import { properties } from '../support/content-properties.ts';
 import { managerOptions, topicIdOf } from '../support/log-environment.ts';
-import { properties } from '../support/queue-bed.ts';
 import { withoutJournalSyncs } from './log-engine-simulation.ts';
 import { idOf, QueueClient, type QueueClientWorld } from './queue-client.ts';
 import { type Entry, QueueLedger } from './queue-ledger.ts';
+import { SABOTAGE } from './queue-sabotage.ts';
 
 const DEFAULT_SETTINGS = resolveQueueSettings(new Map());
 
@@ -49,62 +48,6 @@ export interface QueueSimulationResult {
   readonly crashes: number;
   readonly trace: string;
 }
-
-/** Rules switched off: each replaces a method until its result is called. */
-const SABOTAGE = {
-  'settlements-are-not-stored': () => replaceMethod(SettlementLog.prototype, 'settledRange', () => () => {}),
-  'floor-is-trimmed-too-early': () =>
-    replaceMethod(
-      PartitionBatchLog.prototype,
-      'trim',
-      (trim) =>
-        function (this: PartitionBatchLog, offset: number) {
-          return trim.call(this, offset + 3);
-        },
-    ),
-  'a-requeued-message-is-forgotten': () => {
-    let count = 0;
-    return replaceMethod(
-      QueueState.prototype,
-      'requeue',
-      (requeue) =>
-        function (this: QueueState, offset: number) {
-          if (++count % 5 === 0) this.delay(offset, Number.MAX_SAFE_INTEGER);
-          else requeue.call(this, offset);
-        },
-    );
-  },
-  'credit-is-forgotten': () => {
-    let count = 0;
-    return replaceMethod(
-      ConsumerRing.prototype,
-      'onCredit',
-      (onCredit) =>
-        function (this: ConsumerRing<RingConsumer>, consumer: RingConsumer) {
-          if (++count % 5 !== 0) onCredit.call(this, consumer);
-        },
-    );
-  },
-  'returns-are-put-at-the-end': () =>
-    replaceMethod(
-      QueueState.prototype,
-      'requeue',
-      () =>
-        function (this: QueueState, offset: number) {
-          this.delay(offset, 1);
-        },
-    ),
-  'notes-outlive-their-messages': () => replaceMethod(SettlementLog.prototype, 'rewrite', () => async () => {}),
-  'purges-are-not-stored': () =>
-    replaceMethod(
-      QueueState.prototype,
-      'purge',
-      (purge) =>
-        function (this: QueueState) {
-          return purge.call(this, () => {});
-        },
-    ),
-} satisfies Record<string, () => () => void>;
 
 /** Runs one seed. Throws, with the seed, where a promise is broken. */
 export async function simulateQueues(options: QueueSimulationOptions): Promise<QueueSimulationResult> {
@@ -626,17 +569,4 @@ async function presentMessages(
     return true;
   });
   return present;
-}
-
-/** Puts another method in the place of one, and returns how to undo that. */
-function replaceMethod<T extends object, K extends keyof T>(
-  prototype: T,
-  name: K,
-  make: (original: T[K]) => T[K],
-): () => void {
-  const original = prototype[name];
-  prototype[name] = make(original);
-  return () => {
-    prototype[name] = original;
-  };
 }

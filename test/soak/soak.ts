@@ -4,7 +4,7 @@
  *     npm run soak -- crash [--rounds 200] [--seed N]            kill -9 of a real broker under load
  *     npm run soak -- groups [--seconds 60] [--seed N]           members of a group come and go, and are killed
  *     npm run soak -- amqp [--seeds 2000] [--first 1]           spoilt streams of AMQP frames
- *     npm run soak -- engine|compaction|coordinator [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
+ *     npm run soak -- engine|compaction|coordinator|queues [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
  *
  * Prints what it does, one line of JSON at the end, and with what a failure is run again. `--record` appends the line to
  * bench/results/soak.ndjson.
@@ -18,13 +18,14 @@ import { runSpoiltStream } from '../listeners/amqp/spoilt-streams.ts';
 import { simulateCompaction } from '../sim/compaction-simulation.ts';
 import { simulateGroups } from '../sim/groups-simulation.ts';
 import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
+import { simulateQueues } from '../sim/queue-simulation.ts';
 import { runGroupChurn } from './group-churn.ts';
 
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
        npm run soak -- groups [--seconds N] [--seed N] [--record]
        npm run soak -- amqp [--seeds N] [--first N] [--record]
-       npm run sim -- [engine|compaction|coordinator] [--seeds N] [--first N] [--record]
+       npm run sim -- [engine|compaction|coordinator|queues] [--seeds N] [--first N] [--record]
 `;
 const SHOW_EVERY_SEEDS = 500;
 const SHOW_EVERY_ROUNDS = 10;
@@ -64,7 +65,7 @@ async function groups(seconds: number, seed: number): Promise<Facts> {
 
 /** Runs seeds one after another; the sums of what each counts. */
 async function simulate(
-  name: 'engine' | 'compaction' | 'coordinator' | 'amqp',
+  name: 'engine' | 'compaction' | 'coordinator' | 'queues' | 'amqp',
   run: (seed: number) => Promise<object>,
   { seeds, first }: { seeds: number; first: number },
 ): Promise<Facts> {
@@ -140,6 +141,9 @@ switch (name) {
     break;
   case 'amqp':
     facts = await simulate(name, runSpoiltStream, range);
+    break;
+  case 'queues':
+    facts = await simulate(name, (seed) => simulateQueues({ seed }), range);
     break;
   default:
     process.stderr.write(USAGE);

@@ -87,6 +87,8 @@ export interface QueueBedOptions {
   readonly logs?: (clock: ManualClock) => Promise<Pick<QueueOptions, 'messages' | 'settlements'>>;
   /** What becomes of dead letters; default: they are noted in `dead`. */
   readonly deadLetter?: QueueOptions['deadLetter'];
+  /** Another queue of the node whose settlements it takes for its own. */
+  readonly settlementsOf?: string;
 }
 
 export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed> {
@@ -96,7 +98,8 @@ export async function openQueue(options: QueueBedOptions = {}): Promise<QueueBed
   onTestFinished(() => deadlines.close());
   const dead: Array<{ body: string; reason: DeadLetterReason }> = [];
   const unused: Queue[] = [];
-  const ownLogs = async () => (node === undefined ? memoryLogs(name) : partitionLogs(node, name));
+  const ownLogs = async () =>
+    node === undefined ? memoryLogs(name) : partitionLogs(node, name, options.settlementsOf);
   const logs = await (options.logs ?? ownLogs)(clock);
   const bed = { clock, dead, unused, deadLettersArrive: true };
   const queue = await Queue.open({
@@ -156,59 +159,21 @@ export function memoryLogs(name: string): { messages: BatchLog; settlements: und
 export async function partitionLogs(
   node: TestNode,
   name: string,
+  settlementsOf = name,
 ): Promise<{ messages: BatchLog; settlements: BatchLog }> {
   if (node.topics.get(name) === undefined) {
     await createTopic(node, name, 2, { 'retention.ms': '-1', 'segment.bytes': '4096' });
   }
-  const log = (partition: number): BatchLog =>
+  const log = (topic: string, partition: number): BatchLog =>
     new PartitionBatchLog({
-      partition: node.topics.partition(name, partition),
+      partition: node.topics.partition(topic, partition),
       clock: node.clock,
       diskSpace: node.diskSpace,
       needsRoom: partition === 0,
       onUnstored: () => {},
       onTrimFailed: () => {},
     });
-  return { messages: log(0), settlements: log(1) };
-}
-
-/** AMQP content properties with these fields only. */
-export function properties(fields: {
-  priority?: number;
-  expiration?: string;
-  headers?: Record<string, string>;
-}): Buffer {
-  const { priority, expiration, headers } = fields;
-  const parts: Buffer[] = [];
-  let flags = 0;
-  if (headers !== undefined) {
-    flags |= 1 << 13;
-    const entries = Object.entries(headers).map(([key, value]) => {
-      const size = Buffer.alloc(5);
-      size.write('S', 0);
-      size.writeUInt32BE(Buffer.byteLength(value), 1);
-      return Buffer.concat([shortString(key), size, Buffer.from(value)]);
-    });
-    const table = Buffer.concat(entries);
-    const size = Buffer.alloc(4);
-    size.writeUInt32BE(table.length);
-    parts.push(size, table);
-  }
-  if (priority !== undefined) {
-    flags |= 1 << 11;
-    parts.push(Buffer.from([priority]));
-  }
-  if (expiration !== undefined) {
-    flags |= 1 << 8;
-    parts.push(shortString(expiration));
-  }
-  const head = Buffer.alloc(2);
-  head.writeUInt16BE(flags);
-  return Buffer.concat([head, ...parts]);
-}
-
-function shortString(text: string): Buffer {
-  return Buffer.concat([Buffer.from([Buffer.byteLength(text)]), Buffer.from(text)]);
+  return { messages: log(name, 0), settlements: log(settlementsOf, 1) };
 }
 
 /** From here on the queue takes messages only some rounds of the disk later, as one that has much to do. */
