@@ -148,7 +148,12 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
   });
   parts.add('queues', () => queues?.close());
 
-  const { ports, addresses } = await startListeners(settings, { service, groups, queues, clusterId }, logger, parts);
+  const { ports, addresses } = await startListeners(
+    settings,
+    { service, groups, queues, clusterId, diskSpace },
+    logger,
+    parts,
+  );
   logger.info({ nodeId: settings.nodeId, clusterId, ports, storage: settings.dataDir }, 'broker ready');
   if (stopReason !== undefined) throw stopReason;
   const dataDir = settings.dataDir === MEMORY ? MEMORY : directory;

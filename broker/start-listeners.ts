@@ -1,7 +1,10 @@
 /** Starts the listeners that are on, and tells each its limits. Their code is loaded here, so that what is off costs nothing. */
+
+import type { BurrowError } from '../src/errors/burrow-error.ts';
 import type { Broker, Parts } from './broker.ts';
 import type { GroupService } from './groups/group-service.ts';
 import type { BrokerSettings } from './options.ts';
+import type { DiskSpace } from './partitions/disk-space.ts';
 import type { NodeService } from './partitions/node-service.ts';
 import type { Logger } from './ports/logger.ts';
 import { softwareName } from './ports/software-name.ts';
@@ -14,11 +17,12 @@ export interface Services {
   readonly groups: GroupService;
   readonly queues: QueueService;
   readonly clusterId: string;
+  readonly diskSpace: DiskSpace;
 }
 
 export async function startListeners(
   settings: BrokerSettings,
-  { service, groups, queues, clusterId }: Services,
+  { service, groups, queues, clusterId, diskSpace }: Services,
   logger: Logger,
   parts: Parts,
 ): Promise<Pick<Broker, 'ports' | 'addresses'>> {
@@ -104,6 +108,9 @@ export async function startListeners(
       software: softwareName(),
       clusterId,
       limits: {
+        frameBytesMax: settings.amqpFrameBytesMax,
+        channelsMax: settings.amqpChannelsMax,
+        heartbeatSeconds: Math.floor(settings.amqpHeartbeatMs / 1000),
         messageBytesMax: settings.queueMessageBytesMax,
         outgoingBytesMax: settings.writeBufferedBytesMax,
         connectionsMax: settings.connectionsMax,
@@ -112,6 +119,10 @@ export async function startListeners(
       },
     });
     closers.push(() => listener.close());
+    // Publishers are told to wait (connection.blocked) rather than refused one by one.
+    const onDiskSpace = (full: BurrowError | undefined): void => listener.setBlocked(full && 'low on disk');
+    onDiskSpace(diskSpace.full);
+    diskSpace.onChanged = onDiskSpace;
     ports.amqp = listener.port;
     addresses.amqp = `${urlHost(host)}:${listener.port}`;
   }

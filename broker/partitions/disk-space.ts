@@ -28,6 +28,8 @@ export interface DiskSpaceOptions {
 export class DiskSpace {
   readonly #options: DiskSpaceOptions;
   #full: BurrowError | undefined;
+  /** Told when {@link full} has changed. */
+  onChanged: ((full: BurrowError | undefined) => void) | undefined;
   /** May be produced before free space must be asked for again. */
   #allowanceBytes = 0;
   #polling = false;
@@ -86,6 +88,7 @@ export class DiskSpace {
     if (isFull === (this.#full !== undefined)) return;
     if (!isFull) {
       this.#full = undefined;
+      this.onChanged?.(undefined);
       logger.info({ directory, freeBytes, freeBytesMin }, 'the disk has room again; writes are taken');
       return;
     }
@@ -95,5 +98,6 @@ export class DiskSpace {
       { fields: { freeBytes, freeBytesMin } },
     );
     logger.error({ directory, freeBytes, freeBytesMin }, 'the disk is nearly full; writes are refused');
+    this.onChanged?.(this.#full);
   }
 }

@@ -32,6 +32,7 @@ const REQUEST_BYTES_MAX = 256 * 1024;
 /** After these the same request may be sent again. */
 const MAY_PASS: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'CONNECTION_LOST',
+  'REQUEST_TIMED_OUT',
   'CONNECTION_FAILED',
   'CHANNEL_NOT_FOUND',
   'SHUTTING_DOWN',
@@ -200,11 +201,11 @@ export class Publisher {
     const { resolves, rejects } = batch;
     for (const run of refused) {
       const error = entryError(run) ?? new BurrowError('INTERNAL_ERROR');
-      for (let index = run.start; index < run.end; index++) rejects[index]?.(error);
+      for (let index = run.start; index < Math.min(run.end, rejects.length); index++) rejects[index]!(error);
     }
     for (const { start, end } of unroutable) {
       const error = new BurrowError('UNROUTABLE');
-      for (let index = start; index < end; index++) rejects[index]?.(error);
+      for (let index = start; index < Math.min(end, rejects.length); index++) rejects[index]!(error);
     }
     // Has no effect on those that were rejected.
     for (let index = 0; index < resolves.length; index++) resolves[index]!();

@@ -291,11 +291,22 @@ export class QueueConsumer {
         const subscription = this.#subscription;
         const reader = subscription?.frames[0];
         if (subscription === undefined || reader === undefined) break;
-        if (reader.next()) this.#handle(subscription, new QueueMessage(reader, subscription));
+        if (this.#advance(subscription, reader)) this.#handle(subscription, new QueueMessage(reader, subscription));
         else subscription.frames.shift();
       }
     } finally {
       this.#isPumping = false;
+    }
+  }
+
+  /** To the next message of a frame. One that is malformed ends the subscription: nothing after it can be read. */
+  #advance(subscription: Subscription, reader: PackedDeliveriesReader): boolean {
+    try {
+      return reader.next();
+    } catch (error) {
+      subscription.channel.close();
+      this.#onLost(subscription, toBurrowError(error));
+      return false;
     }
   }
 

@@ -39,6 +39,10 @@ export interface QueueArgumentOptions {
   readonly deduplicationWindowCount?: number | undefined;
   /** 'stream' makes it a view on a topic. */
   readonly type?: 'classic' | 'quorum' | 'stream' | undefined;
+  /** Of a stream: the topic. Default: of the queue's name. */
+  readonly topic?: string | undefined;
+  /** Of a stream: how long messages are kept, such as '7D' (Y, M, D, h, m, s). */
+  readonly maxAge?: string | undefined;
 }
 
 export interface QueueOptions extends QueueArgumentOptions {
@@ -91,6 +95,8 @@ const QUEUE_ARGUMENTS: Readonly<Record<keyof QueueArgumentOptions, string>> = {
   deduplicationWindowMs: 'x-cache-ttl',
   deduplicationWindowCount: 'x-cache-size',
   type: 'x-queue-type',
+  topic: 'x-topic',
+  maxAge: 'x-max-age',
 };
 
 export function queueArguments(options: QueueOptions): FieldTable {
