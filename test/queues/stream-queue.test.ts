@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { resolveQueueSettings } from '../../broker/definitions/queue-settings.ts';
 import { silentLogger } from '../../broker/ports/logger.ts';
 import { StreamQueue, type StreamQueueOptions } from '../../broker/queues/stream-queue.ts';
 import { ensureStreamTopic, streamTopic } from '../../broker/queues/stream-topic.ts';
@@ -21,6 +22,7 @@ function openStream(node: TestNode, topic = 's', options: Partial<StreamQueueOpt
   });
   return new StreamQueue({
     name: 'stream',
+    settings: resolveQueueSettings(new Map([['x-queue-type', 'stream']])),
     topic,
     service: node.service,
     target,
@@ -68,7 +70,7 @@ describe('a stream queue', () => {
       ['c', 'd'],
       ['c', 'd'],
     ]);
-    expect(stream.messageCount).toBe(4);
+    expect(stream.readyCount).toBe(4);
     expect(stream.consumerCount).toBe(2);
   });
 
@@ -132,7 +134,7 @@ describe('a stream queue', () => {
     await soon();
     expect(client.bodies()).toEqual(['e', 'f']);
     await client.channel.settlementsSynced();
-    expect(stream.messageCount).toBe(6);
+    expect(stream.readyCount).toBe(6);
   });
 
   test('hands over within a large batch only what there is credit for, and takes turns', async () => {
