@@ -1,8 +1,20 @@
 import { describe, expect, test } from 'vitest';
+import { resolveQueueSettings } from '../../broker/definitions/queue-settings.ts';
+import { silentLogger } from '../../broker/ports/logger.ts';
+import { StreamHost } from '../../broker/queues/stream-host.ts';
+import { TopicTargets } from '../../broker/queues/topic-targets.ts';
 import type { FieldValue } from '../../src/messages/field-value.ts';
+import { open as openTopology } from '../broker/exchanges/topology-bed.ts';
 import { testBatch } from '../support/batches.ts';
-import { createTopic, produceBatch, readValues, settle } from '../support/node-environment.ts';
-import { QueueClient, type QueueNode, restartQueueNode, startQueueNode } from '../support/queue-node.ts';
+import {
+  createTopic,
+  produceBatch,
+  readValues,
+  settle,
+  startTestNode,
+  type TestNode,
+} from '../support/node-environment.ts';
+import { QueueClient, restartQueueNode, startQueueNode } from '../support/queue-node.ts';
 
 const NEVER = { ifUnused: false, ifEmpty: false };
 
@@ -25,7 +37,7 @@ async function soon(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await settle();
 }
 
-function configOf(node: QueueNode, topic: string, name: string): string | null | undefined {
+function configOf(node: TestNode, topic: string, name: string): string | null | undefined {
   return node.service.describeTopicConfigs(topic).find(({ key }) => key === name)?.value;
 }
 
@@ -219,7 +231,12 @@ describe('the topic of a stream', () => {
   test('has the limits that a policy comes to give the stream', async () => {
     const node = await startTestNode();
     const { service, clock, settings } = node;
-    const topics = new TopicTargets({ virtualHost: '/', topology: await openTopology(), service, clock });
+    const topics = new TopicTargets({
+      virtualHost: '/',
+      topology: (await openTopology(node.coordinator)).topology,
+      service,
+      clock,
+    });
     const { decompressedBytesMax } = settings;
     const streams = new StreamHost({ service, topics, clock, logger: silentLogger, decompressedBytesMax });
     const before = resolveQueueSettings(new Map([['x-queue-type', 'stream']]));

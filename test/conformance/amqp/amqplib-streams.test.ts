@@ -146,7 +146,7 @@ describe('amqplib on a stream', () => {
     expect(third.properties.headers!['raw']).toEqual(Buffer.from([255]));
   });
 
-  test('publishes what the SDK consumes as records', async () => {
+  test('publishes what the SDK consumes as records, and as messages of the stream', async () => {
     const { connection, channel, sdk } = await open();
     await channel.assertQueue('s', STREAM);
     await channel.bindQueue('s', 'amq.topic', 'order.#');
@@ -170,6 +170,11 @@ describe('amqplib on a stream', () => {
       'amqp-message-id': 'm1',
       attempt: '2',
     });
+    const bodies: string[] = [];
+    const options = { arguments: { 'x-stream-offset': 'first' } };
+    const messages = await client.queue('s').consume((message) => void bodies.push(message.text()), options);
+    onTestFinished(() => messages.close());
+    await vi.waitFor(() => expect(bodies).toEqual(['direct', 'routed']));
   });
 
   test('is told what streams do not do', async () => {
