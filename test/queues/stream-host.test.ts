@@ -209,6 +209,20 @@ describe('the topic of a stream', () => {
     expect(next.session.listQueues().map(({ name }) => name)).toEqual(['q']);
   });
 
+  test.each([0, 1, 2, 3, 5, 8])('may be deleted while its stream is declared again, %i turns later', async (turns) => {
+    const node = await startQueueNode();
+    const client = new QueueClient(node);
+    await declareStream(client);
+    const deleted = node.service.deleteTopic('s');
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    await Promise.all([deleted, declareStream(client)]);
+    await soon();
+    // Whichever came first: there is a stream with a topic, or neither.
+    expect(client.session.listQueues().map(({ name }) => name)).toEqual(node.topics.names());
+    await declareStream(client);
+    expect(await toStream(client, 'a')).toBe(true);
+  });
+
   test('may be missing after a start: the stream refuses, until it is declared again', async () => {
     const before = await startQueueNode();
     const client = new QueueClient(before);
