@@ -235,7 +235,18 @@ describe('a data folder', () => {
     // Its lock looks left behind after ten seconds.
     const old = new Date(Date.now() - 60_000);
     fs.utimesSync(path.join(first.dataDir, 'broker.lock'), old, old);
-    const words = ['--port', '0', '--kafka-port', 'off', '--amqp-port', 'off', '--log-level', 'silent', '--data-dir', first.dataDir];
+    const words = [
+      '--port',
+      '0',
+      '--kafka-port',
+      'off',
+      '--amqp-port',
+      'off',
+      '--log-level',
+      'silent',
+      '--data-dir',
+      first.dataDir,
+    ];
     const second = await runCommand(['start', ...words]);
     expect([second.code, second.stderr]).toEqual([1, expect.stringMatching(/\[DATA_FOLDER_LOCKED\]\n$/)]);
     first.process.child.kill('SIGCONT');
