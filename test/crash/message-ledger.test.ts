@@ -25,7 +25,7 @@ test('notices a confirmed message that is nowhere', () => {
   const { message } = publishConfirmed(ledger);
   ledger.decided('queue', message, 'reject');
   expect(() => ledger.checkStored(ledger.kept(), new Set())).toThrow(
-    'message 0, confirmed and never acknowledged, is lost',
+    'message 0 is lost, confirmed and still wanted: confirmed after 0 resends at most, reject to queue',
   );
 });
 

@@ -21,8 +21,10 @@ export interface PublishedMessage {
   readonly queue: Copies;
   readonly dead: Copies;
   confirmed: boolean;
-  /** Somebody acknowledged a copy: this one may be gone, durably or not. */
+  /** Somebody acknowledged a copy, or rejected a dead letter: it may be gone, durably or not. */
   acknowledged: boolean;
+  /** What happened to it, to be told when a promise is broken. */
+  readonly history: string[];
 }
 
 const PADDING_MAX = 300;
@@ -34,7 +36,7 @@ export class MessageLedger {
   publish(): { readonly message: PublishedMessage; readonly body: Buffer } {
     const number = this.#messages.length;
     const copies = (max: number): Copies => ({ max, settledForSure: 0 });
-    const message = { number, queue: copies(1), dead: copies(0), confirmed: false, acknowledged: false };
+    const message = { number, queue: copies(1), dead: copies(0), confirmed: false, acknowledged: false, history: [] };
     this.#messages.push(message);
     this.counts.published++;
     return { message, body: bodyOf(number) };
@@ -43,6 +45,7 @@ export class MessageLedger {
   /** @param resends - how often the client may have published it again before */
   confirmed(message: PublishedMessage, resends = 0): void {
     message.confirmed = true;
+    message.history.push(`confirmed after ${resends} resends at most`);
     message.queue.max += resends;
     this.counts.confirmed++;
   }
@@ -55,12 +58,10 @@ export class MessageLedger {
       throw new Error(`"${text.toString('latin1', 0, 40)}" was never published like that`);
     }
     const { max, settledForSure } = message[place];
-    if (max === 0) throw new Error(`message ${message.number} is a dead letter, but nobody rejected it`);
+    if (max === 0) throw broken(message, 'is a dead letter, but nobody rejected it');
     // Of a message that is not confirmed yet there may be copies of which nobody knows.
     if (settledForSure >= max && message.confirmed) {
-      throw new Error(
-        `message ${message.number} came back to "${place}", but was settled durably (${settledForSure} of ${max})`,
-      );
+      throw broken(message, `came back to "${place}", but was settled durably (${settledForSure} of ${max})`);
     }
     return message;
   }
@@ -68,6 +69,7 @@ export class MessageLedger {
   /** As {@link seen}, counted. */
   delivered(place: Place, body: Uint8Array, redelivered: boolean): PublishedMessage {
     const message = this.seen(place, body);
+    message.history.push(`delivered from ${place}${redelivered ? ' again' : ''}`);
     this.counts.delivered++;
     if (redelivered) this.counts.redelivered++;
     if (place === 'dead') this.counts.deadLetters++;
@@ -76,14 +78,16 @@ export class MessageLedger {
 
   /** A consumer is about to tell the broker so. */
   decided(place: Place, message: PublishedMessage, decision: Decision): void {
-    if (decision === 'ack') message.acknowledged = true;
-    // Each time it is rejected, one dead letter may come of it.
-    else if (decision === 'reject' && place === 'queue') message.dead.max++;
+    message.history.push(`${decision} to ${place}`);
+    // Each time it is rejected, one dead letter may come of it; a dead letter that is rejected is dropped.
+    if (decision === 'reject' && place === 'queue') message.dead.max++;
+    else if (decision !== 'requeue') message.acknowledged = true;
   }
 
   /** The broker said that an acknowledgment or a rejection is durable. */
   settledForSure(place: Place, message: PublishedMessage): void {
     message[place].settledForSure++;
+    message.history.push('durably');
     this.counts.settledForSure++;
   }
 
@@ -98,9 +102,13 @@ export class MessageLedger {
    */
   checkStored(kept: readonly PublishedMessage[], found: ReadonlySet<PublishedMessage>): void {
     for (const message of kept) {
-      if (!found.has(message)) throw new Error(`message ${message.number}, confirmed and never acknowledged, is lost`);
+      if (!found.has(message)) throw broken(message, 'is lost, confirmed and still wanted');
     }
   }
+}
+
+function broken({ number, history }: PublishedMessage, what: string): Error {
+  return new Error(`message ${number} ${what}: ${history.join(', ')}`);
 }
 
 function bodyOf(number: number): Buffer {

@@ -16,6 +16,12 @@ const ROUTING_KEY = 'visits.a';
 const BACKLOG_MAX = 3000;
 const PREFETCH = 50;
 
+/** Delivered, and not settled yet. */
+interface Waiting<T> {
+  readonly from: T;
+  readonly message: PublishedMessage;
+}
+
 export class QueueVisits {
   readonly ledger = new MessageLedger();
   /** Rejects with the first broken promise. */
@@ -116,17 +122,14 @@ export class QueueVisits {
   }
 
   async #consume(place: Place, random: SeededRandom): Promise<void> {
-    const waiting: Array<{ readonly from: QueueMessage; readonly message: PublishedMessage }> = [];
-    const consumer = await this.#client.queue(QUEUES[place]).consume(
-      (from) => {
-        try {
-          waiting.push({ from, message: this.ledger.delivered(place, from.body, from.redelivered) });
-        } catch (error) {
-          this.#fail(error);
-        }
-      },
-      { ack: 'manual', prefetch: PREFETCH, concurrency: PREFETCH },
-    );
+    const waiting: Waiting<QueueMessage>[] = [];
+    const consumer = await this.#client
+      .queue(QUEUES[place])
+      .consume((from) => this.#deliver(place, waiting, from, from.body, from.redelivered), {
+        ack: 'manual',
+        prefetch: PREFETCH,
+        concurrency: PREFETCH,
+      });
     while (!this.#consumersStopped) {
       await pause(random.between(0, 30));
       if (this.#held) continue;
@@ -148,6 +151,14 @@ export class QueueVisits {
       await action;
     }
     await consumer.close();
+  }
+
+  #deliver<T>(place: Place, waiting: Waiting<T>[], from: T, body: Uint8Array, redelivered: boolean): void {
+    try {
+      waiting.push({ from, message: this.ledger.delivered(place, body, redelivered) });
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   async #flush(consumer: QueueConsumer, place: Place, settled: readonly PublishedMessage[]): Promise<void> {
@@ -174,8 +185,10 @@ export class QueueVisits {
         const consuming = await connection.createChannel();
         for (const channel of [publishing, consuming]) channel.on('error', () => {});
         await consuming.prefetch(PREFETCH);
-        const waiting: amqp.ConsumeMessage[] = [];
-        await consuming.consume(QUEUES.queue, (message) => message !== null && void waiting.push(message));
+        const waiting: Waiting<amqp.ConsumeMessage>[] = [];
+        await consuming.consume(QUEUES.queue, (from) => {
+          if (from !== null) this.#deliver('queue', waiting, from, from.content, from.fields.redelivered);
+        });
         await Promise.all([
           this.#publishByAmqp(publishing, isLive, random),
           this.#settleByAmqp(consuming, waiting, isLive, random),
@@ -204,15 +217,14 @@ export class QueueVisits {
   /** Nothing is known for sure of what is settled here: AMQP does not answer acknowledgments. */
   async #settleByAmqp(
     channel: amqp.Channel,
-    waiting: amqp.ConsumeMessage[],
+    waiting: Waiting<amqp.ConsumeMessage>[],
     isLive: () => boolean,
     random: SeededRandom,
   ): Promise<void> {
     while (isLive()) {
       await pause(random.between(0, 30));
       if (this.#held || this.#consumersStopped) continue;
-      for (const from of waiting.splice(0, random.between(0, PREFETCH))) {
-        const message = this.ledger.delivered('queue', from.content, from.fields.redelivered);
+      for (const { from, message } of waiting.splice(0, random.between(0, PREFETCH))) {
         const decision = decide(random);
         this.ledger.decided('queue', message, decision);
         if (decision === 'ack') channel.ack(from);
