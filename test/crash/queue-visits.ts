@@ -140,7 +140,8 @@ export class QueueVisits {
         if (decision === 'ack') from.ack();
         else if (decision === 'requeue') from.requeue();
         else from.reject();
-        if (decision !== 'requeue') settled.push(message);
+        // What is rejected into another queue is settled when it is there, which a flush does not wait for.
+        if (decision === 'ack' || (decision === 'reject' && place === 'dead')) settled.push(message);
       }
       if (random.chance(0.3)) continue;
       const action = this.#flush(consumer, place, settled);
