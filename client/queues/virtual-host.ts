@@ -103,7 +103,7 @@ export class VirtualHost {
     return bindRequest(this.target(), 'unbind', binding);
   }
 
-  /** Resolves when everything that was settled of messages taken by `get` is on stable storage. */
+  /** Resolves when everything that was settled of messages taken by `get` is on stable storage. Rejects with CONNECTION_LOST if that is not known. */
   flush(): Promise<void> {
     return this.getter.flush();
   }
