@@ -109,10 +109,10 @@ export class VirtualHost {
   }
 
   /** Sets or replaces a policy; queues and exchanges that match heed it when it resolves. Rejects with INVALID_NAME, INVALID_ARGUMENT. */
-  setPolicy(name: string, options: PolicyOptions): Promise<void> {
+  async setPolicy(name: string, options: PolicyOptions): Promise<void> {
     const { pattern, applyTo = 'all', priority: wanted } = options;
     const priority = integerOption('priority', wanted, { fallback: 0, min: Number.MIN_SAFE_INTEGER });
-    return setPolicyRequest(this.target(), { name, pattern, applyTo, priority, definition: policyDefinition(options) });
+    await setPolicyRequest(this.target(), { name, pattern, applyTo, priority, definition: policyDefinition(options) });
   }
 
   /** Nothing if it is not there. What it set ends. */

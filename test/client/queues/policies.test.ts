@@ -108,7 +108,7 @@ test('what is refused says why', async () => {
   await expect(host.setPolicy('p', { pattern: '', definition: { 'max-lenght': 1 } })).rejects.toThrow(
     'Did you mean "max-length"?',
   );
-  expect(() => host.setPolicy('p', { pattern: '', maxLength: 1, priority: 0.5 })).toThrow('Option priority');
+  await expect(host.setPolicy('p', { pattern: '', maxLength: 1, priority: 0.5 })).rejects.toThrow('Option priority');
   const nowhere = client.virtualHost('nowhere');
   expect(await codeOf(nowhere.setPolicy('p', { pattern: '', maxLength: 1 }))).toBe('VHOST_NOT_FOUND');
   expect(await codeOf(nowhere.listPolicies())).toBe('VHOST_NOT_FOUND');
