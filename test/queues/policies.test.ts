@@ -57,17 +57,45 @@ describe('a policy changes a queue that has messages', () => {
     expect(await bodies()).toEqual(['e', 'f', 'g', 'h']);
   });
 
-  test('max-length-bytes drops the oldest, also of a queue that was opened without such a limit', async () => {
+  test('max-length-bytes drops the oldest', async () => {
+    const { client, session, bodies, publishAll } = await setUp();
+    await publishAll('aaaa', 'bbbb', 'cccc');
+    await client.get('q', true);
+    await session.setPolicy(policy('p', { 'max-length-bytes': 8 }));
+    expect(await bodies()).toEqual(['bbbb', 'cccc']);
+    await publishAll('dd');
+    expect(await bodies()).toEqual(['cccc', 'dd']);
+  });
+
+  test('max-length-bytes waits where messages were dropped unread, until the queue is empty', async () => {
+    const { client, session, bodies, publishAll } = await setUp({ 'x-max-length': 2 });
+    await publishAll('aaaa', 'bbbb', 'cccc', 'dddd');
+    await session.setPolicy(policy('p', { 'max-length-bytes': 8, overflow: 'drop-head' }));
+    await publishAll('eeee');
+    // 20 bytes were published, 8 are there: none may be dropped for the 12 that are gone.
+    expect(await bodies()).toEqual(['dddd', 'eeee']);
+    for (let count = 0; count < 2; count++) await client.get('q', true);
+    await publishAll('ffffff', 'gggggg');
+    expect(await bodies()).toEqual(['gggggg']);
+  });
+
+  test('max-length-bytes waits where messages were found unread, until the queue is opened again', async () => {
     const { node, publishAll } = await setUp();
     await publishAll('aaaa', 'bbbb', 'cccc');
-    const next = new QueueClient(await restartQueueNode(node, 'stop'));
-    expect(await next.get('q', true)).toMatchObject({ body: 'aaaa' });
-    await next.publish('dddd');
-    await next.session.setPolicy(policy('p', { 'max-length-bytes': 8 }));
+    const between = await restartQueueNode(node, 'stop');
+    const client = new QueueClient(between);
+    await client.get('q', true);
+    await client.session.setPolicy(policy('p', { 'max-length-bytes': 8 }));
+    await client.publish('dddd');
+    expect(client.session.checkQueue('q').messageCount).toBe(3);
+    const next = new QueueClient(await restartQueueNode(between, 'stop'));
+    await next.publish('eeee');
     await settle();
-    const rest: string[] = [];
-    await next.session.browseQueue('q', { skip: 0, limit: 9 }, (view) => rest.push(view.body.toString()));
-    expect(rest).toEqual(['cccc', 'dddd']);
+    expect([await next.get(), await next.get(), await next.get()]).toMatchObject([
+      { body: 'dddd' },
+      { body: 'eeee' },
+      undefined,
+    ]);
   });
 
   test('overflow refuses publishers', async () => {
