@@ -46,11 +46,12 @@ export type { ConsumeOptions, MessageHandler } from './queues/consumer-options.t
 export type { Exchange, PublishOptions } from './queues/exchange.ts';
 export type { HeaderInput, HeadersInput } from './queues/field-values.ts';
 export type { MessageBody, MessageOptions } from './queues/message-options.ts';
+export type { PolicyOptions, PolicyScope } from './queues/policy-options.ts';
 export type { BrowseOptions, Queue } from './queues/queue.ts';
 export type { QueueConsumer } from './queues/queue-consumer.ts';
 export type { BrowsedMessage, QueueMessage } from './queues/queue-message.ts';
 export type { ExchangeOptions, QueueOptions } from './queues/queue-options.ts';
-export type { BindingInfo, DeclaredQueue, ExchangeInfo, QueueInfo } from './queues/queue-requests.ts';
+export type { BindingInfo, DeclaredQueue, ExchangeInfo, PolicyInfo, QueueInfo } from './queues/queue-requests.ts';
 export type { RequestOptions, VirtualHost } from './queues/virtual-host.ts';
 export type { ConfigEntry, PartitionStatus } from './requests.ts';
 export {

@@ -28,15 +28,20 @@ export interface PolicyDefinition {
   readonly definition: FieldTable;
 }
 
+/** What a client declares. The scope is checked. */
+export interface PolicyDeclaration extends Omit<PolicyDefinition, 'applyTo'> {
+  readonly applyTo: string;
+}
+
 const ALTERNATE_EXCHANGE = 'alternate-exchange';
 
 /** Throws INVALID_NAME or INVALID_ARGUMENT unless the policy can be one. */
-export function checkPolicy(policy: PolicyDefinition): void {
+export function checkPolicy(policy: PolicyDeclaration): asserts policy is PolicyDefinition {
   const { name, applyTo, priority, definition } = policy;
   checkAmqpName(name, 'policy');
   if (name === '') throw invalid('A policy needs a name.');
   compilePattern(policy.pattern);
-  if (!POLICY_SCOPES.includes(applyTo)) {
+  if (!POLICY_SCOPES.some((scope) => scope === applyTo)) {
     throw invalid(`apply-to '${applyTo}' unrecognised; should be one of ${POLICY_SCOPES.join(', ')}`);
   }
   if (!Number.isSafeInteger(priority)) throw invalid('The priority of a policy is a whole number.');
@@ -125,10 +130,10 @@ export function encodePolicy({ pattern, applyTo, priority, definition }: PolicyD
 /** @throws BurrowError STORAGE_CORRUPT, DATA_FOLDER_VERSION */
 export function decodePolicy(key: string, name: string, value: string): PolicyDefinition {
   return decodeStored(key, value, ({ pattern, applyTo, priority }, definition) => {
-    const policy = {
+    const policy: PolicyDeclaration = {
       name,
       pattern: String(pattern),
-      applyTo: applyTo as PolicyDefinition['applyTo'],
+      applyTo: String(applyTo),
       priority: priority as number,
       definition,
     };

@@ -21,7 +21,7 @@ import {
   DEFAULT_EXCHANGE,
   type ExchangeDefinition,
 } from '../definitions/exchange-definition.ts';
-import { checkPolicy, type PolicyDefinition } from '../definitions/policy-definition.ts';
+import { checkPolicy, type PolicyDeclaration, type PolicyDefinition } from '../definitions/policy-definition.ts';
 import { isStoredQueue, type QueueDefinition } from '../definitions/queue-definition.ts';
 import { type QueueSettings, resolveQueueSettings } from '../definitions/queue-settings.ts';
 import { type RemovedDefinition, type StoredDefinition, TopologyStore } from '../definitions/topology-store.ts';
@@ -344,7 +344,7 @@ export class Topology {
   // Policies.
 
   /** Sets or replaces it. @throws BurrowError VHOST_NOT_FOUND, INVALID_NAME, INVALID_ARGUMENT */
-  async setPolicy(virtualHost: string, policy: PolicyDefinition): Promise<void> {
+  async setPolicy(virtualHost: string, policy: PolicyDeclaration): Promise<void> {
     checkPolicy(policy);
     await this.#untilDone(async () => {
       const host = this.#virtualHost(virtualHost);

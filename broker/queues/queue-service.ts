@@ -9,11 +9,13 @@
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { FieldTable } from '../../src/messages/field-value.ts';
 import type { BindingDefinition } from '../definitions/binding-definition.ts';
+import type { PolicyDeclaration, PolicyDefinition } from '../definitions/policy-definition.ts';
 import type { ConfirmSink } from './confirms.ts';
 import type { MessageView, PublishedMessage } from './message-batch.ts';
 import type { ChannelSink, ConsumeOptions } from './queue-channel.ts';
 
 export type { BindingDefinition } from '../definitions/binding-definition.ts';
+export type { PolicyDeclaration, PolicyDefinition } from '../definitions/policy-definition.ts';
 
 export interface ExchangeDeclaration {
   readonly name: string;
@@ -138,9 +140,18 @@ export interface QueueSession {
   /** Returns how many messages were removed. */
   purgeQueue(name: string): Promise<number>;
 
+  /**
+   * Sets or replaces it. When it resolves, it applies to the queues and exchanges that there are.
+   * @throws BurrowError INVALID_NAME, INVALID_ARGUMENT
+   */
+  setPolicy(policy: PolicyDeclaration): Promise<void>;
+  /** Nothing if it is not there. */
+  deletePolicy(name: string): Promise<void>;
+
   listExchanges(): readonly ExchangeDeclaration[];
   listBindings(): readonly BindingDefinition[];
   listQueues(): readonly QueueStatus[];
+  listPolicies(): readonly PolicyDefinition[];
   /** Reads messages without taking them, ready or not, from the oldest on. Resolves with how many there were. */
   browseQueue(
     name: string,

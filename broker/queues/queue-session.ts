@@ -7,6 +7,8 @@ import type {
   BindingDefinition,
   DeclaredQueue,
   ExchangeDeclaration,
+  PolicyDeclaration,
+  PolicyDefinition,
   QueueChannelSink,
   QueueDeclaration,
   QueueSession,
@@ -105,6 +107,15 @@ export class HostSession implements QueueSession {
     return this.#options.host.purge(name, this);
   }
 
+  async setPolicy(policy: PolicyDeclaration): Promise<void> {
+    this.#checkOpen();
+    await this.#options.topology.setPolicy(this.virtualHost, policy);
+  }
+
+  async deletePolicy(name: string): Promise<void> {
+    await this.#options.topology.deletePolicy(this.virtualHost, name);
+  }
+
   listExchanges(): readonly ExchangeDeclaration[] {
     return this.#options.topology.exchanges(this.virtualHost);
   }
@@ -115,6 +126,10 @@ export class HostSession implements QueueSession {
 
   listQueues(): readonly QueueStatus[] {
     return this.#options.host.list();
+  }
+
+  listPolicies(): readonly PolicyDefinition[] {
+    return this.#options.topology.policies(this.virtualHost);
   }
 
   async browseQueue(

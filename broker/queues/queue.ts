@@ -80,8 +80,13 @@ export class Queue implements HostedQueue {
   #pendingBytes: number[] = [];
   #pendingLevels: number[] = [];
   #pendingBytesTotal = 0;
-  /** Of ready bodies; exact only if there is a limit on it. */
+  /** Of ready bodies. */
   #readyBytes = 0;
+  /**
+   * Whether that is exact. Not after messages were taken over or dropped unread, as is done while there is no limit on their bytes;
+   * then a limit that a policy brings waits until the queue is empty or opened again, since it would drop too much or too little.
+   */
+  #knowsReadyBytes = true;
   /** Whether a message may have a time to live. */
   #mayExpire: boolean;
   /** Messages, in flight, that are to go to a dead-letter exchange, and why; those from the head on are not sent yet. */
@@ -222,7 +227,9 @@ export class Queue implements HostedQueue {
     if (overflow !== 'drop-head') {
       const full =
         (maxLength !== undefined && this.readyCount >= maxLength) ||
-        (maxLengthBytes !== undefined && this.#readyBytes + this.#pendingBytesTotal >= maxLengthBytes);
+        (maxLengthBytes !== undefined &&
+          this.#knowsReadyBytes &&
+          this.#readyBytes + this.#pendingBytesTotal >= maxLengthBytes);
       if (full) return false;
     }
     let bytes = 0;
@@ -250,6 +257,7 @@ export class Queue implements HostedQueue {
     const { highWatermark } = this.#options.messages;
     const before = this.#state.endOffset;
     if (highWatermark > before) {
+      this.#maybeKnowReadyBytes();
       const count = Math.min(highWatermark - before, this.#pendingBytes.length);
       const bytes = this.#pendingBytes.splice(0, count);
       for (const each of bytes) {
@@ -268,8 +276,10 @@ export class Queue implements HostedQueue {
     const { maxPriority, maxLengthBytes } = this.#settings;
     const end = messages.highWatermark;
     const needsReading = end > this.#state.floor && (maxPriority !== undefined || maxLengthBytes !== undefined);
-    if (!needsReading) this.#state.extend(end);
-    else await this.#takeOverByReading(end);
+    if (!needsReading) {
+      this.#knowsReadyBytes = end <= this.#state.floor;
+      this.#state.extend(end);
+    } else await this.#takeOverByReading(end);
     messages.onAdvance = () => this.#onAdvance();
     if (settlements !== undefined) settlements.onAdvance = () => this.#settlements!.onAdvance();
   }
@@ -481,7 +491,7 @@ export class Queue implements HostedQueue {
     this.#groups?.clear((offset) => this.#state.unpark(offset));
     this.#state.releaseDue(Number.POSITIVE_INFINITY);
     const count = this.#state.purge((start, end) => this.#settlements?.settledRange(start, end));
-    this.#readyBytes = 0;
+    this.#maybeKnowReadyBytes();
     if (this.#settlements === undefined) this.#trim(this.#state.floor);
     else await this.#settlements.synced();
     return count;
@@ -510,6 +520,7 @@ export class Queue implements HostedQueue {
   /** Policies have changed. */
   reconfigure(settings: QueueSettings): void {
     this.#settings = settings;
+    this.#maybeKnowReadyBytes();
     this.#mayExpire ||= settings.messageTtlMs !== undefined;
     this.dispatch();
   }
@@ -634,8 +645,16 @@ export class Queue implements HostedQueue {
     this.#bury();
   }
 
+  /** Of no messages the bytes are known. */
+  #maybeKnowReadyBytes(): void {
+    if (this.#state.readyCount > 0) return;
+    this.#readyBytes = 0;
+    this.#knowsReadyBytes = true;
+  }
+
   #enforceLength(): void {
-    const { maxLength, maxLengthBytes, overflow } = this.#settings;
+    const { maxLength, maxLengthBytes: bytesMax, overflow } = this.#settings;
+    const maxLengthBytes = this.#knowsReadyBytes ? bytesMax : undefined;
     if (overflow !== 'drop-head' || (maxLength === undefined && maxLengthBytes === undefined)) return;
     const mustRead = maxLengthBytes !== undefined || this.#settings.deadLetterExchange !== undefined;
     while (
@@ -645,6 +664,7 @@ export class Queue implements HostedQueue {
       const offset = this.#state.peek();
       if (offset === -1) return;
       if (!mustRead && this.#groups === undefined) {
+        this.#knowsReadyBytes = false;
         this.#dropped(this.#state.drop());
         continue;
       }

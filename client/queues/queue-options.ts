@@ -99,6 +99,11 @@ const QUEUE_ARGUMENTS: Readonly<Record<keyof QueueArgumentOptions, string>> = {
   maxAge: 'x-max-age',
 };
 
+/** The AMQP argument of an option. */
+export function queueArgumentName(option: keyof QueueArgumentOptions): string {
+  return QUEUE_ARGUMENTS[option];
+}
+
 export function queueArguments(options: QueueOptions): FieldTable {
   const table = new Map(toFieldTable(options.arguments ?? {}));
   for (const [option, argument] of Object.entries(QUEUE_ARGUMENTS)) {

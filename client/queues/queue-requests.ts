@@ -6,6 +6,7 @@ import type { FieldTable } from '../../src/messages/field-value.ts';
 import { entryError } from '../../src/protocol/frame.ts';
 import type { RequestOf, ResponseOf } from '../../src/protocol/messages.ts';
 import type { Connection } from '../connection.ts';
+import type { PolicyScope } from './policy-options.ts';
 
 export const DESTINATION_KINDS = ['queue', 'exchange', 'topic'] as const;
 export type DestinationKind = (typeof DESTINATION_KINDS)[number];
@@ -46,6 +47,15 @@ export interface QueueInfo extends DeclaredQueue {
   /** Of its logs, settled messages that are not removed yet included. */
   readonly storedBytes: number;
   readonly failure: BurrowError | undefined;
+}
+
+export interface PolicyInfo {
+  readonly name: string;
+  readonly pattern: string;
+  readonly applyTo: PolicyScope;
+  readonly priority: number;
+  /** By RabbitMQ's names of settings, such as 'message-ttl'. */
+  readonly definition: FieldTable;
 }
 
 /** Where requests go, and how long each may take. */
@@ -162,6 +172,33 @@ export async function listBindingsRequest(target: RequestTarget): Promise<Bindin
     ...binding,
     destinationKind: DESTINATION_KINDS[destinationKind] ?? 'queue',
     arguments: tableOf(binding.arguments),
+  }));
+}
+
+export async function setPolicyRequest(
+  { connection, virtualHost, timeoutMs }: RequestTarget,
+  policy: PolicyInfo,
+): Promise<void> {
+  const policies = [{ ...policy, definition: encodeFieldTable(policy.definition) }];
+  only((await connection.request('setPolicies', { virtualHost, policies }, timeoutMs)).policies);
+}
+
+export async function deletePolicyRequest(
+  { connection, virtualHost, timeoutMs }: RequestTarget,
+  name: string,
+): Promise<void> {
+  only((await connection.request('deletePolicies', { virtualHost, names: [name] }, timeoutMs)).policies);
+}
+
+export async function listPoliciesRequest(target: RequestTarget): Promise<PolicyInfo[]> {
+  const { connection, virtualHost, timeoutMs } = target;
+  const listed = await allPages(async (page) => {
+    return (await connection.request('listPolicies', { virtualHost, ...page }, timeoutMs)).policies;
+  });
+  return listed.map(({ applyTo, ...policy }) => ({
+    ...policy,
+    applyTo: applyTo as PolicyScope,
+    definition: tableOf(policy.definition),
   }));
 }
 

@@ -6,6 +6,7 @@ import { integerOption } from '../options.ts';
 import { Exchange, type PublishOptions } from './exchange.ts';
 import { Getter } from './getter.ts';
 import type { MessageBody } from './message-options.ts';
+import { type PolicyOptions, policyDefinition } from './policy-options.ts';
 import { Publisher, type PublisherOptions } from './publisher.ts';
 import { Queue } from './queue.ts';
 import type { QueueMessage } from './queue-message.ts';
@@ -13,12 +14,16 @@ import {
   type BindingInfo,
   bindRequest,
   changeVirtualHostRequest,
+  deletePolicyRequest,
   type ExchangeInfo,
   listBindingsRequest,
   listExchangesRequest,
+  listPoliciesRequest,
   listQueuesRequest,
+  type PolicyInfo,
   type QueueInfo,
   type RequestTarget,
+  setPolicyRequest,
 } from './queue-requests.ts';
 import { Requester } from './requester.ts';
 
@@ -101,6 +106,22 @@ export class VirtualHost {
 
   unbind(binding: BindingInfo): Promise<void> {
     return bindRequest(this.target(), 'unbind', binding);
+  }
+
+  /** Sets or replaces a policy; queues and exchanges that match heed it when it resolves. Rejects with INVALID_NAME, INVALID_ARGUMENT. */
+  async setPolicy(name: string, options: PolicyOptions): Promise<void> {
+    const { pattern, applyTo = 'all', priority: wanted } = options;
+    const priority = integerOption('priority', wanted, { fallback: 0, min: Number.MIN_SAFE_INTEGER });
+    await setPolicyRequest(this.target(), { name, pattern, applyTo, priority, definition: policyDefinition(options) });
+  }
+
+  /** Nothing if it is not there. What it set ends. */
+  deletePolicy(name: string): Promise<void> {
+    return deletePolicyRequest(this.target(), name);
+  }
+
+  listPolicies(): Promise<PolicyInfo[]> {
+    return listPoliciesRequest(this.target());
   }
 
   /** Resolves when everything that was settled of messages taken by `get` is on stable storage. Rejects with CONNECTION_LOST if that is not known. */

@@ -8,6 +8,7 @@ import { addExchangeCommand } from './exchange.ts';
 import { EXIT_USAGE, errorLine, exitCodeOf } from './exit-codes.ts';
 import { addGroupCommand } from './group.ts';
 import { addLogCommand } from './log.ts';
+import { addPolicyCommand } from './policy.ts';
 import { addProduceCommand } from './produce.ts';
 import { addQueueCommand } from './queue.ts';
 import { addStartCommand } from './start.ts';
@@ -33,6 +34,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   addExchangeCommand(program);
   addQueueCommand(program);
   addBindingCommand(program);
+  addPolicyCommand(program);
   addVirtualHostCommand(program);
   addLogCommand(program);
   try {

@@ -55,6 +55,7 @@ const binding = struct({
   bindingKey: name,
   arguments: argumentTable,
 });
+const policy = struct({ name, pattern: text, applyTo: name, priority: int53, definition: argumentTable });
 const deliveries = {
   baseTag: int53,
   baseTimestampMs: int53,
@@ -520,6 +521,15 @@ export const MESSAGES = {
   ),
   /** Of a consumer that does not acknowledge. Has no answer of its own. */
   addDeliveryCredit: define(61, struct({ channelId: uint32, messages: uint32 }), struct({})),
+
+  // 62–64: policies
+  setPolicies: define(
+    62,
+    struct({ virtualHost: name, policies: entries(policy) }),
+    struct({ policies: entries(named) }),
+  ),
+  deletePolicies: define(63, struct({ virtualHost: name, names: entries(name) }), struct({ policies: entries(named) })),
+  listPolicies: define(64, struct({ virtualHost: name, ...page }), struct({ policies: entries(policy) })),
 } as const;
 
 /** What the broker sends of a push stream, unasked. */

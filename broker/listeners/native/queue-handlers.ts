@@ -1,4 +1,4 @@
-/** Translates native requests about virtual hosts, exchanges, queues and bindings. What fails, fails per entry. */
+/** Translates native requests about virtual hosts, exchanges, queues, bindings and policies. What fails, fails per entry. */
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
 import { decodeFieldTable, encodeFieldTable } from '../../../src/messages/field-table.ts';
 import type { FieldTable } from '../../../src/messages/field-value.ts';
@@ -21,7 +21,10 @@ type QueueAdminMessage =
   | 'bind'
   | 'unbind'
   | 'listBindings'
-  | 'browseQueue';
+  | 'browseQueue'
+  | 'setPolicies'
+  | 'deletePolicies'
+  | 'listPolicies';
 
 export const queueHandlers: { readonly [N in QueueAdminMessage]: Handler<N> } = {
   listVirtualHosts({ queues }) {
@@ -139,6 +142,24 @@ export const queueHandlers: { readonly [N in QueueAdminMessage]: Handler<N> } = 
         if (!isFull) writer.append(skip + writer.count, 0, view);
       });
     return deliveriesOf(writer);
+  },
+
+  async setPolicies({ queues }, { virtualHost, policies }) {
+    const session = queues.session(virtualHost);
+    const set = await inOrder(policies, (policy) =>
+      namedEntry(policy.name, () => session.setPolicy({ ...policy, definition: tableOf(policy.definition) })),
+    );
+    return { policies: set };
+  },
+
+  async deletePolicies({ queues }, { virtualHost, names }) {
+    const session = queues.session(virtualHost);
+    return { policies: await inOrder(names, (name) => namedEntry(name, () => session.deletePolicy(name))) };
+  },
+
+  listPolicies({ queues, limits }, { virtualHost, ...page }) {
+    const policies = pageOf(queues.session(virtualHost).listPolicies(), page, limits.listedEntriesMax);
+    return { policies: policies.map((each) => ({ ...each, definition: encodeFieldTable(each.definition) })) };
   },
 };
 

@@ -5,6 +5,8 @@ import type { NativeLimits } from '../../../broker/listeners/native/native-limit
 import { SeededRandom } from '../../../broker/ports/seeded-random.ts';
 import type { QueueService } from '../../../broker/queues/queue-service.ts';
 import { BurrowError, isBurrowError } from '../../../src/errors/burrow-error.ts';
+import { ERROR_TABLE } from '../../../src/errors/table.ts';
+import { encodeFieldTable } from '../../../src/messages/field-table.ts';
 import { NO_PROPERTIES } from '../../../src/messages/message-properties.ts';
 import { decodeDeliveriesPush, decodeEndedPush, encodeRequest } from '../../../src/protocol/frame.ts';
 import type { RequestOf } from '../../../src/protocol/messages.ts';
@@ -245,6 +247,40 @@ describe('what makes no sense is refused by name and changes nothing:', () => {
       ],
     });
     expect(bindings.map(({ errorNumber }) => errorNumber)).toEqual([numbers[0], 0]);
+  });
+
+  test('policies that cannot be, each for itself', async () => {
+    const { client } = await setUp({ listedEntriesMax: 1 });
+    const definition = encodeFieldTable(new Map([['max-length', 1]]));
+    const good = { name: 'a', pattern: '^q', applyTo: 'queues', priority: 0, definition };
+    const policies = [
+      good,
+      { ...good, name: 'b', applyTo: 'topics' },
+      { ...good, name: 'c', definition: Buffer.from([5, 1]) },
+      { ...good, name: 'd', pattern: '(' },
+      { ...good, name: 'e', pattern: 'x'.repeat(4000) },
+      { ...good, name: 'f', definition: NO_ARGUMENTS },
+      { ...good, name: 'g' },
+    ];
+    const answer = await client.request('setPolicies', { virtualHost: '/', policies });
+    const invalid = ERROR_TABLE.get('INVALID_ARGUMENT')!.number;
+    expect(answer.policies.map(({ name, errorNumber }) => [name, errorNumber])).toEqual([
+      ['a', 0],
+      ...['b', 'c', 'd', 'e', 'f'].map((name) => [name, invalid]),
+      ['g', 0],
+    ]);
+    const list = async (skip: number) =>
+      (await client.request('listPolicies', { virtualHost: '/', skip, limit: 9 })).policies;
+    expect([...(await list(0)), ...(await list(1)), ...(await list(2))]).toEqual(
+      [good, policies[6]].map((each) => ({ ...each, definition: expect.anything() })),
+    );
+    const names = ['nothing', 'a', 'g'];
+    const deleted = await client.request('deletePolicies', { virtualHost: '/', names });
+    expect(deleted.policies).toEqual(names.map((name) => ({ name, errorNumber: 0, message: null })));
+    expect(await list(0)).toEqual([]);
+    expect(await codeOf(client.request('listPolicies', { virtualHost: 'v', skip: 0, limit: 1 }))).toBe(
+      'VHOST_NOT_FOUND',
+    );
   });
 
   test('anything about queues where there are none', async () => {
