@@ -7,7 +7,7 @@ import type { SeededRandom } from '../../broker/ports/seeded-random.ts';
 import type { Client, VirtualHost } from '../../client/index.ts';
 import { outcomeIsUnknown, pause } from './kill-load.ts';
 
-const NAMES = ['passing-a', 'passing-b', 'Passing.c', '__proto__'];
+export const PASSING_NAMES: readonly string[] = ['passing-a', 'passing-b', 'Passing.c', '__proto__'];
 const BINDING_KEY = 'key';
 const KINDS = ['exchange', 'queue', 'binding'] as const;
 type Kind = (typeof KINDS)[number];
@@ -38,7 +38,7 @@ export class DeclarationVisits {
   constructor(client: Client, random: SeededRandom) {
     this.#host = client.virtualHost();
     this.#random = random;
-    this.#visits = NAMES.map((name) => ({
+    this.#visits = PASSING_NAMES.map((name) => ({
       name,
       existence: { exchange: 'absent', queue: 'absent', binding: 'absent' },
       generation: 0,

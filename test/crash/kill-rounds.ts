@@ -54,7 +54,7 @@ export interface KillRoundsResult {
   readonly segmentsRemovedByRetention: boolean;
   readonly topics: TopicVisits['counts'];
   readonly groups: GroupVisits['counts'];
-  readonly queues: QueueVisits['ledger']['counts'];
+  readonly queues: QueueVisits['ledger']['counts'] & Pick<QueueVisits, 'readAgain'>;
   readonly declarations: DeclarationVisits['counts'];
   readonly restartMsMedian: number;
   readonly restartMsMax: number;
@@ -154,7 +154,7 @@ class KillRounds {
         segmentsRemovedByRetention: this.#retentionWorked,
         topics: visits.counts,
         groups: groups.counts,
-        queues: queues.ledger.counts,
+        queues: { ...queues.ledger.counts, readAgain: queues.readAgain },
         declarations: declarations.counts,
         restartMsMedian: Math.round(restarts[restarts.length >> 1]!),
         restartMsMax: Math.round(restarts.at(-1)!),

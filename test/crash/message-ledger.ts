@@ -32,6 +32,7 @@ const PADDING_MAX = 300;
 export class MessageLedger {
   readonly counts = { published: 0, confirmed: 0, delivered: 0, redelivered: 0, deadLetters: 0, settledForSure: 0 };
   readonly #messages: PublishedMessage[] = [];
+  readonly #kept = new Set<PublishedMessage>();
 
   publish(): { readonly message: PublishedMessage; readonly body: Buffer } {
     const number = this.#messages.length;
@@ -45,6 +46,7 @@ export class MessageLedger {
   /** @param resends - how often the client may have published it again before */
   confirmed(message: PublishedMessage, resends = 0): void {
     message.confirmed = true;
+    if (!message.acknowledged) this.#kept.add(message);
     message.history.push(`confirmed after ${resends} resends at most`);
     message.queue.max += resends;
     this.counts.confirmed++;
@@ -81,7 +83,10 @@ export class MessageLedger {
     message.history.push(`${decision} to ${place}`);
     // Each time it is rejected, one dead letter may come of it; a dead letter that is rejected is dropped.
     if (decision === 'reject' && place === 'queue') message.dead.max++;
-    else if (decision !== 'requeue') message.acknowledged = true;
+    else if (decision !== 'requeue') {
+      message.acknowledged = true;
+      this.#kept.delete(message);
+    }
   }
 
   /** The broker said that an acknowledgment or a rejection is durable. */
@@ -93,7 +98,11 @@ export class MessageLedger {
 
   /** Those that must be in one of the queues, if nobody acknowledges any from now on. */
   kept(): PublishedMessage[] {
-    return this.#messages.filter(({ confirmed, acknowledged }) => confirmed && !acknowledged);
+    return [...this.#kept];
+  }
+
+  get keptCount(): number {
+    return this.#kept.size;
   }
 
   /**
