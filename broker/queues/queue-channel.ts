@@ -83,7 +83,7 @@ export class QueueChannel {
 
   /**
    * Begins to consume. `onStarted` is called before the first delivery.
-   * @throws BurrowError CONSUMER_TAG_IN_USE, CONSUMER_EXCLUSIVE, or why the queue is closed
+   * @throws BurrowError CONSUMER_TAG_IN_USE, CONSUMER_EXCLUSIVE, what a stream needs of consumers, or why the queue is closed
    */
   consume(
     queue: ConsumedQueue,
@@ -103,6 +103,7 @@ export class QueueChannel {
       }
     }
     const consumer = new QueueConsumer({ prefetch: this.#prefetch, ...options, channel: this, queue });
+    queue.checkConsumer(consumer);
     this.#consumers.set(tag, consumer);
     onStarted(consumer);
     try {

@@ -10,7 +10,9 @@ import type { QueueChannel } from './queue-channel.ts';
 export interface ConsumedQueue {
   readonly name: string;
   readonly consumers: Iterable<QueueConsumer>;
-  /** Deliveries begin. @throws BurrowError why not */
+  /** To be called before the client is told that its consumer is there. @throws BurrowError why it cannot be */
+  checkConsumer(consumer: QueueConsumer): void;
+  /** Deliveries begin. @throws BurrowError as {@link ConsumedQueue.checkConsumer} */
   addConsumer(consumer: QueueConsumer): void;
   removeConsumer(consumer: QueueConsumer): void;
   /** A consumer can take messages again. */

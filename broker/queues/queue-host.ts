@@ -10,7 +10,6 @@ import { checkQueue, checkSameQueue, type QueueDefinition } from '../definitions
 import type { QueueSettings } from '../definitions/queue-settings.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
 import { checkNotReserved, type Topology } from '../exchanges/topology.ts';
-import type { BrokerService } from '../partitions/broker-service.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -18,20 +17,24 @@ import type { Random } from '../ports/random.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Deduplication } from './deduplication.ts';
 import { DelayedMessages } from './delayed-messages.ts';
+import type { HostedQueue } from './hosted-queue.ts';
 import type { PublishedMessage } from './message-batch.ts';
 import { MessageForwarder } from './message-forwarder.ts';
 import type { StoredTarget } from './message-log.ts';
 import { Queue } from './queue.ts';
 import type { DeclaredQueue, QueueDeclaration, QueueSession, QueueStatus } from './queue-service.ts';
-import type { QueueLogs, QueueStorage } from './queue-storage.ts';
-import { recordKeyOf, TopicTarget } from './topic-target.ts';
+import type { QueueStorage } from './queue-storage.ts';
+import { StreamHost, type StreamTopicService } from './stream-host.ts';
+import { TopicTargets, type TopicWriteService } from './topic-targets.ts';
 
 export interface QueueHostOptions {
   readonly name: string;
   readonly topology: Topology;
   readonly storage: QueueStorage;
-  /** For topics that exchanges are bound to. */
+  /** For topics that exchanges are bound to, and those of streams. */
   readonly service: TopicService;
+  /** What a compressed batch of a stream may become. */
+  readonly decompressedBytesMax: number;
   readonly clock: Clock;
   readonly deadlines: DeadlineQueue;
   readonly random: Random;
@@ -43,10 +46,7 @@ export interface QueueHostOptions {
 }
 
 /** What is needed of topics. */
-export interface TopicService extends Pick<BrokerService, 'describeTopic' | 'produce'> {
-  /** The largest batch that a topic takes. */
-  batchBytesMaxOf(topic: string): number;
-}
+export type TopicService = TopicWriteService & StreamTopicService;
 
 interface DelayedEntry {
   /** Undefined: the exchange is not stored. */
@@ -54,18 +54,24 @@ interface DelayedEntry {
   readonly messages: DelayedMessages;
 }
 
+interface DeduplicatedQueue {
+  readonly deduplication: Deduplication;
+  readonly queue: Queue;
+}
+
 interface QueueEntry {
   readonly definition: QueueDefinition;
+  readonly queue: HostedQueue;
   /** Drops repetitions, if the queue does. */
-  readonly deduplication: Deduplication | undefined;
-  /** Undefined for a queue that is not stored. */
-  readonly incarnation: number | undefined;
-  readonly queue: Queue;
-  readonly logs: QueueLogs;
+  readonly deduplicated: DeduplicatedQueue | undefined;
+  /** Removes its messages from storage, after it was closed for good. */
+  readonly removeMessages: () => Promise<void>;
   /** Who it is exclusive to. */
   readonly owner: QueueSession | undefined;
   expiry: Deadline | undefined;
 }
+
+type OpenedQueue = Pick<QueueEntry, 'queue' | 'deduplicated' | 'removeMessages'>;
 
 const NAME_BYTES = 16;
 
@@ -75,8 +81,8 @@ export class QueueHost {
   readonly #queues = new Map<string, QueueEntry>();
   /** Messages that wait for exchanges of the kind x-delayed-message, by the exchange's name. */
   readonly #delayed = new Map<string, DelayedEntry>();
-  /** Topics that something was published to by an exchange. */
-  readonly #topics = new Map<string, TopicTarget>();
+  readonly #topics: TopicTargets;
+  readonly #streams: StreamHost;
   readonly #forwarder: MessageForwarder;
   readonly #deadLetters: DeadLetters;
   /** The latest declaration or deletion of a name; others of the same name come after it. Never rejects. */
@@ -86,8 +92,11 @@ export class QueueHost {
   constructor(options: QueueHostOptions) {
     this.name = options.name;
     this.#options = options;
-    const { topology, clock, logger } = options;
+    const { topology, service, clock, logger } = options;
     const router = topology.router(options.name);
+    this.#topics = new TopicTargets({ virtualHost: options.name, topology, service, clock });
+    const { decompressedBytesMax } = options;
+    this.#streams = new StreamHost({ service, topics: this.#topics, clock, logger, decompressedBytesMax });
     this.#forwarder = new MessageForwarder((...args) => this.publishTo(...args));
     this.#deadLetters = new DeadLetters({ router, forwarder: this.#forwarder, clock, logger });
   }
@@ -125,6 +134,7 @@ export class QueueHost {
       if (found !== undefined) {
         this.#checkOwner(found, session);
         checkSameQueue(this.name, found.definition, definition);
+        await this.#streams.restoreTopic(found.queue);
         this.#touch(found);
         return declared(found);
       }
@@ -138,6 +148,12 @@ export class QueueHost {
         );
       }
       await topology.createQueue(this.name, definition);
+      try {
+        await this.#streams.createTopic(name, this.#settingsOf(definition));
+      } catch (error) {
+        await topology.queueGone(this.name, name);
+        throw error;
+      }
       const incarnation = topology.queueIncarnation(this.name, name);
       return declared(await this.#open(definition, incarnation, definition.exclusive ? session : undefined));
     });
@@ -149,13 +165,13 @@ export class QueueHost {
     return declared(entry);
   }
 
-  queueFor(name: string, session: QueueSession): Queue {
+  queueFor(name: string, session: QueueSession): HostedQueue {
     const entry = this.#require(name, session);
     this.#touch(entry);
     return entry.queue;
   }
 
-  find(name: string): Queue | undefined {
+  find(name: string): HostedQueue | undefined {
     return this.#queues.get(name)?.queue;
   }
 
@@ -203,10 +219,8 @@ export class QueueHost {
 
   /** Policies have changed. */
   reconfigure(): void {
-    const { topology } = this.#options;
     for (const entry of this.#queues.values()) {
-      const { name, arguments: table } = entry.definition;
-      entry.queue.reconfigure(topology.queueSettings(this.name, name, table));
+      entry.queue.reconfigure(this.#settingsOf(entry.definition));
       this.#touch(entry);
     }
   }
@@ -229,7 +243,7 @@ export class QueueHost {
         break;
       }
       case 'topic':
-        return this.#topicTarget(target.name).publish(message, stored, number);
+        return this.#topics.bound(target.name).publish(message, stored, number);
     }
     // Deleted in this very turn: as if it had not been found.
     stored.onStored(number, number);
@@ -242,39 +256,18 @@ export class QueueHost {
       stored.onStored(number, number);
       return true;
     }
-    const { queue, deduplication } = entry;
+    const { queue, deduplicated } = entry;
     const taken =
-      deduplication === undefined
+      deduplicated === undefined
         ? queue.publish(message, stored, number)
-        : deduplication.publish(queue, message, stored, number);
+        : deduplicated.deduplication.publish(deduplicated.queue, message, stored, number);
     if (!taken && queue.settings.overflow === 'reject-publish-dlx') this.#deadLetters.buryRefused(queue, message);
     return taken;
   }
 
-  #topicTarget(topic: string): TopicTarget {
-    let target = this.#topics.get(topic);
-    if (target === undefined) {
-      const { service, clock, topology } = this.#options;
-      target = new TopicTarget({
-        topic,
-        partitionCount: () => service.describeTopic(topic)?.partitions.length ?? 0,
-        produce: (request) => service.produce(request),
-        batchBytesMax: () => service.batchBytesMaxOf(topic),
-        clock,
-        key: recordKeyOf(topology.router(this.name).bindingsTo('topic', topic)),
-      });
-      this.#topics.set(topic, target);
-    }
-    return target;
-  }
-
   /** What binds exchanges to a topic has changed, or the topic is gone. */
   onTopicBindingsChanged(topic: string): void {
-    const target = this.#topics.get(topic);
-    if (target === undefined) return;
-    const bindings = this.#options.topology.router(this.name).bindingsTo('topic', topic);
-    if (bindings.length === 0) this.#topics.delete(topic);
-    else target.key = recordKeyOf(bindings);
+    this.#topics.onBindingsChanged(topic);
   }
 
   // Exchanges that delay
@@ -320,7 +313,7 @@ export class QueueHost {
     await Promise.all(this.#work.values());
     const entries = [...this.#queues.values()];
     await Promise.all(entries.map(({ queue }) => queue.settled()));
-    await Promise.all(Array.from(this.#topics.values(), (target) => target.settled()));
+    await this.#topics.settled();
     for (const { messages } of this.#delayed.values()) {
       await messages.settled();
       messages.close();
@@ -333,7 +326,8 @@ export class QueueHost {
 
   /** After {@link close}: the virtual host is gone for good. */
   async removeLogs(): Promise<void> {
-    for (const { incarnation } of [...this.#queues.values(), ...this.#delayed.values()]) {
+    for (const { removeMessages } of this.#queues.values()) await removeMessages();
+    for (const { incarnation } of this.#delayed.values()) {
       if (incarnation !== undefined) await this.#options.storage.remove(incarnation);
     }
   }
@@ -349,13 +343,27 @@ export class QueueHost {
     incarnation: number | undefined,
     owner: QueueSession | undefined,
   ): Promise<QueueEntry> {
-    const { name } = definition;
-    const { storage, clock, deadlines, logger, readAheadBytes, topology } = this.#options;
+    const settings = this.#settingsOf(definition);
+    const opened =
+      settings.queueType === 'stream'
+        ? this.#streams.open(definition.name, settings)
+        : await this.#openQueue(definition.name, settings, incarnation);
+    const entry: QueueEntry = { definition, ...opened, owner, expiry: undefined };
+    this.#queues.set(definition.name, entry);
+    this.#touch(entry);
+    return entry;
+  }
+
+  #settingsOf({ name, arguments: table }: QueueDefinition): QueueSettings {
+    return this.#options.topology.queueSettings(this.name, name, table);
+  }
+
+  async #openQueue(name: string, settings: QueueSettings, incarnation: number | undefined): Promise<OpenedQueue> {
+    const { storage, clock, deadlines, logger, readAheadBytes } = this.#options;
     const logs =
       incarnation === undefined
         ? storage.inMemory(`queue ${JSON.stringify(name)}`)
         : await storage.durable(incarnation);
-    const settings = topology.queueSettings(this.name, name, definition.arguments);
     const deduplication = newDeduplication(settings, clock);
     await deduplication?.load(logs.messages, readAheadBytes);
     const queue = await Queue.open({
@@ -373,10 +381,21 @@ export class QueueHost {
       deadLetter: (from, view, reason, onDone) => this.#deadLetters.bury(from, view, reason, onDone),
       onUnused: (unused) => this.#onUnused(unused),
     });
-    const entry: QueueEntry = { definition, deduplication, incarnation, queue, logs, owner, expiry: undefined };
-    this.#queues.set(name, entry);
-    this.#touch(entry);
-    return entry;
+    const removeMessages = async (): Promise<void> => {
+      if (incarnation !== undefined) await storage.remove(incarnation);
+      else void logs.messages.trim(Number.POSITIVE_INFINITY);
+    };
+    return { queue, deduplicated: deduplication && { deduplication, queue }, removeMessages };
+  }
+
+  /** Streams go with their topics. Does not wait: a declaration before it may itself wait until the topic is removed. */
+  onTopicRemoved(topic: string): void {
+    for (const entry of this.#queues.values()) {
+      if (!this.#streams.isOn(topic, entry.queue)) continue;
+      // At once, since a topic of this name that is created now is another one.
+      entry.queue.close(notFound(entry.queue.name, this.name));
+      void this.#deleteEntry(entry);
+    }
   }
 
   /** Ends a queue because of something that happened to it, if it is still there. */
@@ -391,17 +410,16 @@ export class QueueHost {
   }
 
   async #remove(entry: QueueEntry): Promise<void> {
-    const { definition, incarnation, queue, logs } = entry;
-    const { topology, deadlines, storage } = this.#options;
+    const { definition, queue } = entry;
+    const { topology, deadlines } = this.#options;
     await topology.queueGone(this.name, definition.name);
     this.#queues.delete(definition.name);
     if (entry.expiry !== undefined) deadlines.remove(entry.expiry);
     queue.close(notFound(definition.name, this.name));
-    if (incarnation !== undefined) await storage.remove(incarnation);
-    else void logs.messages.trim(Number.POSITIVE_INFINITY);
+    await entry.removeMessages();
   }
 
-  #onUnused(queue: Queue): void {
+  #onUnused(queue: HostedQueue): void {
     const entry = this.#queues.get(queue.name);
     if (entry?.queue !== queue) return;
     if (entry.definition.autoDelete) void this.#deleteEntry(entry);

@@ -85,7 +85,7 @@ export interface QueueSessionChannel {
   setPrefetch(count: number, options: { readonly global: boolean }): void;
   /**
    * Begins to consume; `onStarted` is called before the first delivery. With `prefetch` in the options for this consumer alone.
-   * Arguments: `x-priority`; for streams `x-stream-offset`.
+   * Arguments: `x-priority`; for streams `x-stream-offset` and `x-stream-partition` (`stream-offset.ts`).
    * @throws BurrowError QUEUE_NOT_FOUND, RESOURCE_LOCKED, CONSUMER_EXCLUSIVE, CONSUMER_TAG_IN_USE, INVALID_ARGUMENT
    */
   consume(

@@ -13,6 +13,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { BatchLog } from './batch-log.ts';
 import { ConsumerRing } from './consumer-ring.ts';
+import type { HostedQueue } from './hosted-queue.ts';
 import type { MessageView, PublishedMessage } from './message-batch.ts';
 import { expirationOf, priorityOf, textHeaderOf } from './message-fields.ts';
 import { MessageGroups } from './message-groups.ts';
@@ -62,7 +63,7 @@ export interface QueueOptions {
 /** Timers for messages have this resolution. */
 const TIMER_MS_MIN = 1;
 
-export class Queue {
+export class Queue implements HostedQueue {
   readonly name: string;
   readonly #options: QueueOptions;
   readonly #limits: QueueLimits;
@@ -309,8 +310,13 @@ export class Queue {
   // Consumers
 
   /** @throws BurrowError why the queue is closed */
-  addConsumer(consumer: QueueConsumer): void {
+  checkConsumer(): void {
     if (this.#closeReason !== undefined) throw this.#closeReason;
+  }
+
+  /** @throws BurrowError why the queue is closed */
+  addConsumer(consumer: QueueConsumer): void {
+    this.checkConsumer();
     this.#ring.add(consumer);
     this.dispatch();
   }

@@ -103,9 +103,10 @@ export class Queues implements QueueService {
     return session;
   }
 
-  /** A topic is deleted: nothing is bound to it any more. */
+  /** A topic is deleted: nothing is bound to it any more, and streams that are views of it go. */
   async onTopicRemoved(name: string): Promise<void> {
     await this.#topology?.topicGone(name);
+    for (const host of this.#hosts.values()) host.onTopicRemoved(name);
   }
 
   /** Takes nothing any more. Resolves when everything that was taken has its place in a log. */
@@ -162,6 +163,7 @@ export class Queues implements QueueService {
       random,
       logger,
       readAheadBytes: READ_AHEAD_BYTES,
+      decompressedBytesMax: settings.decompressedBytesMax,
       queuesMax: settings.queuesMax,
     });
     this.#hosts.set(name, host);

@@ -10,9 +10,9 @@ import type { RouteTarget } from '../exchanges/destination.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import { Confirms } from './confirms.ts';
+import type { HostedQueue } from './hosted-queue.ts';
 import type { MessageView, PublishedMessage } from './message-batch.ts';
 import type { StoredTarget } from './message-log.ts';
-import type { Queue } from './queue.ts';
 import { QueueChannel } from './queue-channel.ts';
 import type { QueueChannelSink, QueueSession, QueueSessionChannel } from './queue-service.ts';
 
@@ -23,7 +23,7 @@ export interface ChannelHost {
   /** Of one message, its properties included. */
   readonly messageBytesMax: number;
   /** @throws BurrowError QUEUE_NOT_FOUND, RESOURCE_LOCKED */
-  queueFor(session: QueueSession, name: string): Queue;
+  queueFor(session: QueueSession, name: string): HostedQueue;
   /** @throws BurrowError EXCHANGE_NOT_FOUND, ACCESS_REFUSED, INVALID_ARGUMENT */
   route(message: PublishedMessage, routable: RoutableProperties): readonly RouteTarget[];
   /** Hands a message to one of its targets; false if that is full. */
@@ -121,7 +121,7 @@ export class SessionChannel implements QueueSessionChannel {
       this.#consumerTimeoutMs = consumerTimeoutMs;
       this.#watchDeliveries();
     }
-    this.#channel.consume(queue, { ...rest, priority }, onStarted);
+    this.#channel.consume(queue, { ...rest, priority, arguments: table }, onStarted);
   }
 
   cancel(consumerTag: string): boolean {

@@ -27,6 +27,8 @@ export interface TopicTargetOptions {
   readonly produce: BrokerService['produce'];
   /** A batch is closed before it gets larger; never more than the topic takes. */
   readonly batchBytesMax: () => number;
+  /** Why messages are refused when the topic is gone. Undefined: then they count as unrouted. */
+  readonly refusal?: BurrowError;
   readonly clock: Clock;
   /** Default `routing-key`. */
   readonly key?: RecordKey;
@@ -46,8 +48,10 @@ export class TopicTarget {
   publish(message: PublishedMessage, target: StoredTarget, number: number): true {
     const count = this.#options.partitionCount();
     if (count === 0) {
+      const { refusal } = this.#options;
       // Deleted in this very turn: as if it had not been bound.
-      target.onStored(number, number);
+      if (refusal === undefined) target.onStored(number, number);
+      else target.onNotStored(number, number, refusal);
       return true;
     }
     const { routingKey, properties, exchange, body } = message;

@@ -1,4 +1,5 @@
 /** Takes messages one by one, on one channel for a virtual host. */
+import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { PackedDeliveriesReader } from '../../src/protocol/packed-deliveries.ts';
 import type { Cluster } from '../cluster.ts';
 import { Channel } from './channel.ts';
@@ -10,6 +11,8 @@ interface OpenGetter {
   readonly channel: Channel;
   readonly origin: MessageOrigin;
   flush(): void;
+  /** The user is told about all that was settled so far. */
+  onFlushed(): void;
 }
 
 export class Getter {
@@ -17,6 +20,8 @@ export class Getter {
   readonly #virtualHost: string;
   readonly #defaultExchange: Exchange;
   #open: OpenGetter | undefined;
+  /** Something was settled whose channel was lost before a flush; the next {@link flush} must own up to it. */
+  #settledInVain = false;
 
   constructor(cluster: Cluster, virtualHost: string, defaultExchange: Exchange) {
     this.#defaultExchange = defaultExchange;
@@ -32,11 +37,15 @@ export class Getter {
     return reader.next() ? new QueueMessage(reader, noAck ? { ...origin, settle: ignore } : origin) : undefined;
   }
 
-  /** Resolves when everything that was settled is on stable storage. */
+  /** Resolves when everything that was settled is on stable storage. Rejects with CONNECTION_LOST if that is not known. */
   async flush(): Promise<void> {
     const open = this.#open;
-    if (open === undefined) return;
+    const settledInVain = this.#settledInVain;
+    this.#settledInVain = false;
+    if (settledInVain) throw new BurrowError('CONNECTION_LOST');
+    if (open === undefined || open.channel.ended) return;
     open.flush();
+    open.onFlushed();
     await open.channel.request('settle', { sync: true, settlements: [] });
   }
 
@@ -49,10 +58,14 @@ export class Getter {
   #openChannel(): OpenGetter {
     const settlements = new Settlements();
     let isScheduled = false;
+    let isUnaccounted = false;
+    const onLost = (): void => {
+      if (isUnaccounted) this.#settledInVain = true;
+    };
     const channel = new Channel(
       this.#cluster.any(),
       this.#virtualHost,
-      { onDeliveries: ignore, onConsumerEnded: ignore, onLost: ignore },
+      { onDeliveries: ignore, onConsumerEnded: ignore, onLost },
       this.#cluster.options.requestTimeoutMs,
     );
     const flush = (): void => {
@@ -63,14 +76,21 @@ export class Getter {
       defaultExchange: this.#defaultExchange,
       settle: ({ deliveryTag }, outcome) => {
         // What it was delivered on is gone, and it is back in its queue.
-        if (channel.ended) return;
+        if (channel.ended) {
+          this.#settledInVain = true;
+          return;
+        }
+        isUnaccounted = true;
         settlements.add(deliveryTag, outcome);
         if (isScheduled) return;
         isScheduled = true;
         this.#cluster.clock.afterTurn(flush);
       },
     };
-    return { channel, origin, flush };
+    const onFlushed = (): void => {
+      isUnaccounted = false;
+    };
+    return { channel, origin, flush, onFlushed };
   }
 }
 

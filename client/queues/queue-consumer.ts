@@ -42,17 +42,22 @@ class Subscription implements MessageOrigin {
   readonly settlements = new Settlements();
   /** Processed deliveries that needed no acknowledgment and were not given back as credit. */
   processed = 0;
+  /** Deliveries that were settled, and how many of them a flush has told the user about. */
+  #settled = 0;
+  #accounted = 0;
   readonly #cluster: Cluster;
   readonly #noAck: boolean;
+  readonly #onSettledInVain: () => void;
   #isFlushScheduled = false;
 
   constructor(
     cluster: Cluster,
-    origin: { readonly defaultExchange: Exchange; readonly noAck: boolean },
+    origin: { readonly defaultExchange: Exchange; readonly noAck: boolean; readonly onSettledInVain: () => void },
     channel: (subscription: Subscription) => Channel,
   ) {
     this.#cluster = cluster;
     this.#noAck = origin.noAck;
+    this.#onSettledInVain = origin.onSettledInVain;
     this.defaultExchange = origin.defaultExchange;
     this.channel = channel(this);
   }
@@ -61,8 +66,19 @@ class Subscription implements MessageOrigin {
   settle({ deliveryTag }: QueueMessage, outcome: Outcome): void {
     // It is gone already.
     if (this.#noAck) return;
+    if (this.channel.ended) {
+      // The broker delivers it again.
+      this.#onSettledInVain();
+      return;
+    }
+    this.#settled++;
     this.settlements.add(deliveryTag, outcome);
     this.#scheduleFlush();
+  }
+
+  /** Whether something was settled that no flush has told the user about. */
+  get hasUnaccounted(): boolean {
+    return this.#accounted < this.#settled;
   }
 
   /** A delivery that needs no acknowledgment was processed. Per message. */
@@ -78,7 +94,9 @@ class Subscription implements MessageOrigin {
     this.channel.notify('settle', { sync: false, settlements: this.settlements.take() });
   }
 
+  /** Whatever comes of it, the user is told about all that was settled before. */
   async flushDurably(): Promise<void> {
+    this.#accounted = this.#settled;
     await this.channel.request('settle', { sync: true, settlements: this.settlements.take() });
   }
 
@@ -102,6 +120,8 @@ export class QueueConsumer {
   readonly #handler: MessageHandler;
   readonly #onEnd: (consumer: QueueConsumer) => void;
   #subscription: Subscription | undefined;
+  /** Something was settled whose subscription was lost before a flush; the next {@link flush} must own up to it. */
+  #settledInVain = false;
   /** Handlers that have not ended. */
   #running = 0;
   #isPumping = false;
@@ -143,10 +163,15 @@ export class QueueConsumer {
     }
   }
 
-  /** Resolves when everything that was settled so far is on stable storage. Rejects with CONNECTION_LOST if that is not known. */
+  /**
+   * Resolves when everything that was settled so far is on stable storage. Rejects with CONNECTION_LOST if that is not known: what was
+   * settled since the last flush may come again.
+   */
   async flush(): Promise<void> {
     const subscription = this.#subscription;
-    if (subscription === undefined) throw new BurrowError('CONNECTION_LOST');
+    const settledInVain = this.#settledInVain;
+    this.#settledInVain = false;
+    if (subscription === undefined || settledInVain) throw new BurrowError('CONNECTION_LOST');
     await subscription.flushDurably();
   }
 
@@ -195,23 +220,32 @@ export class QueueConsumer {
     return this.#isEnded || this.#closing !== undefined;
   }
 
+  // One for all subscriptions.
+  readonly #onSettledInVain = (): void => {
+    this.#settledInVain = true;
+  };
+
   async #subscribe(): Promise<void> {
     const { prefetch, ack, exclusive, table } = this.#settings;
     const { options } = this.#cluster;
     const { name: queue, virtualHost, defaultExchange } = this.#queue;
     const noAck = ack === 'none';
     let lost: BurrowError | undefined;
-    const subscription = new Subscription(this.#cluster, { defaultExchange, noAck }, (self) => {
-      const handlers = {
-        onDeliveries: (deliveries: PackedDeliveries) => this.#onDeliveries(self, deliveries),
-        onConsumerEnded: (error: BurrowError) => this.#onConsumerEnded(self, error),
-        onLost: (error: BurrowError) => {
-          lost = error;
-          this.#onLost(self, error);
-        },
-      };
-      return new Channel(this.#cluster.any(), virtualHost, handlers, options.requestTimeoutMs);
-    });
+    const subscription = new Subscription(
+      this.#cluster,
+      { defaultExchange, noAck, onSettledInVain: this.#onSettledInVain },
+      (self) => {
+        const handlers = {
+          onDeliveries: (deliveries: PackedDeliveries) => this.#onDeliveries(self, deliveries),
+          onConsumerEnded: (error: BurrowError) => this.#onConsumerEnded(self, error),
+          onLost: (error: BurrowError) => {
+            lost = error;
+            this.#onLost(self, error);
+          },
+        };
+        return new Channel(this.#cluster.any(), virtualHost, handlers, options.requestTimeoutMs);
+      },
+    );
     this.#subscription = subscription;
     this.#isSubscribing = true;
     try {
@@ -243,6 +277,7 @@ export class QueueConsumer {
   #onLost(subscription: Subscription, error: BurrowError): void {
     if (subscription !== this.#subscription) return;
     this.#subscription = undefined;
+    if (subscription.hasUnaccounted) this.#settledInVain = true;
     subscription.frames.length = 0;
     if (this.#isOver || this.#isSubscribing) return;
     if (error.code === 'CLIENT_CLOSED') this.#finish(error);

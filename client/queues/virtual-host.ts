@@ -124,7 +124,7 @@ export class VirtualHost {
     return listPoliciesRequest(this.target());
   }
 
-  /** Resolves when everything that was settled of messages taken by `get` is on stable storage. */
+  /** Resolves when everything that was settled of messages taken by `get` is on stable storage. Rejects with CONNECTION_LOST if that is not known. */
   flush(): Promise<void> {
     return this.getter.flush();
   }

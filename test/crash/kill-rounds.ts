@@ -12,9 +12,11 @@ import path from 'node:path';
 import { BrokerProcess } from '../../bench/support/broker-process.ts';
 import { SeededRandom } from '../../broker/ports/seeded-random.ts';
 import { type Client, connect } from '../../client/index.ts';
+import { DeclarationVisits } from './declaration-visits.ts';
 import { GroupVisits } from './group-visits.ts';
 import { KillLoad, type LoadCounts, pause } from './kill-load.ts';
 import { Ledger, type LedgerTopic, type PartitionFacts, Reading } from './ledger.ts';
+import { QueueVisits } from './queue-visits.ts';
 import { readPartition } from './read-partition.ts';
 import { TopicVisits } from './topic-visits.ts';
 
@@ -32,6 +34,15 @@ export interface KillRoundsOptions {
   readonly onRound?: (round: number, restartMs: number) => void;
 }
 
+/** A part of the load that judges itself. */
+interface Visits {
+  /** Rejects with the first broken promise. */
+  readonly done: Promise<void>;
+  stop(): Promise<void>;
+  /** Compares what a broker that has just started has with what it must have. */
+  check(client: Client): Promise<void>;
+}
+
 export interface KillRoundsResult {
   readonly seed: number;
   readonly rounds: number;
@@ -43,6 +54,8 @@ export interface KillRoundsResult {
   readonly segmentsRemovedByRetention: boolean;
   readonly topics: TopicVisits['counts'];
   readonly groups: GroupVisits['counts'];
+  readonly queues: QueueVisits['ledger']['counts'];
+  readonly declarations: DeclarationVisits['counts'];
   readonly restartMsMedian: number;
   readonly restartMsMax: number;
 }
@@ -89,6 +102,9 @@ class KillRounds {
     starting: 0,
   };
   #port = 0;
+  #amqpPort = 0;
+  /** Starts of the broker, those that failed included. */
+  #lives = 0;
   #broker: BrokerProcess | undefined;
   #retentionWorked = false;
 
@@ -100,6 +116,8 @@ class KillRounds {
   async run(): Promise<KillRoundsResult> {
     const { rounds, seed, sabotage, tamper, onRound, readAllEvery = 1 } = this.#options;
     this.#port = await freePort();
+    do this.#amqpPort = await freePort();
+    while (this.#amqpPort === this.#port);
     let client: Client | undefined;
     try {
       const url = (await this.#start()).nativeUrl;
@@ -110,17 +128,21 @@ class KillRounds {
       const load = new KillLoad(client, this.#ledger, this.#random.fork('load'), 'trimmed');
       const visits = new TopicVisits(client, this.#random.fork('visits'));
       const groups = new GroupVisits(client, 'ledger', this.#random.fork('groups'));
-      const broken = Promise.all([load.done, visits.done, groups.done]).then(() => new Promise<never>(() => {}));
+      const amqpUrl = `amqp://guest:guest@127.0.0.1:${this.#amqpPort}`;
+      const queues = await QueueVisits.start(client, amqpUrl, this.#random.fork('queues'), () => this.#lives);
+      const declarations = new DeclarationVisits(client, this.#random.fork('declarations'));
+      const all: readonly Visits[] = [visits, groups, queues, declarations];
+      const broken = Promise.all([load, ...all].map(({ done }) => done)).then(() => new Promise<never>(() => {}));
       for (let round = 1; round <= rounds; round++) {
-        await Promise.race([broken, this.#round(visits, groups, round % readAllEvery === 0)]);
+        await Promise.race([broken, this.#round(all, round % readAllEvery === 0)]);
         onRound?.(round, this.#restartsMs.at(-1)!);
       }
-      await Promise.race([broken, Promise.all([load.stop(), visits.stop(), groups.stop()])]);
+      await Promise.race([broken, Promise.all([load, ...all].map((each) => each.stop()))]);
       await tamper?.(client);
       await this.#broker!.kill();
       sabotage?.(this.#dataDir);
       await this.#start();
-      const stored = await this.#check(visits, groups, true);
+      const stored = await this.#check(all, true);
       const restarts = this.#restartsMs.sort((a, b) => a - b);
       return {
         seed,
@@ -132,6 +154,8 @@ class KillRounds {
         segmentsRemovedByRetention: this.#retentionWorked,
         topics: visits.counts,
         groups: groups.counts,
+        queues: queues.ledger.counts,
+        declarations: declarations.counts,
         restartMsMedian: Math.round(restarts[restarts.length >> 1]!),
         restartMsMax: Math.round(restarts.at(-1)!),
       };
@@ -142,13 +166,13 @@ class KillRounds {
     }
   }
 
-  async #round(visits: TopicVisits, groups: GroupVisits, readAll: boolean): Promise<void> {
+  async #round(visits: readonly Visits[], readAll: boolean): Promise<void> {
     const random = this.#random;
     await pause(random.between(0, 400));
     await this.#end(random.chance(0.5) ? 'working' : random.pick(DEATHS));
     while (random.chance(0.3)) await this.#dieStarting(random.between(0, 1000));
     await this.#start();
-    await this.#check(visits, groups, readAll);
+    await this.#check(visits, readAll);
   }
 
   async #end(death: Death): Promise<void> {
@@ -203,11 +227,12 @@ class KillRounds {
 
   #spawn(): Promise<BrokerProcess> {
     const flags = [...FLAGS, ...(this.#options.flags ?? [])];
-    return BrokerProcess.start({ dataDir: this.#dataDir, port: this.#port, flags });
+    this.#lives++;
+    return BrokerProcess.start({ dataDir: this.#dataDir, port: this.#port, amqpPort: this.#amqpPort, flags });
   }
 
   /** Compares what the broker has with what it must have. Returns how many records it has. The load goes on meanwhile. */
-  async #check(visits: TopicVisits, groups: GroupVisits, readAll: boolean): Promise<number> {
+  async #check(visits: readonly Visits[], readAll: boolean): Promise<number> {
     const client = await connect(this.#broker!.nativeUrl);
     try {
       let stored = 0;
@@ -220,8 +245,7 @@ class KillRounds {
           if (wanted !== undefined && value !== String(wanted)) throw new Error(`${name}: ${key} is ${value}`);
         }
       }
-      await visits.check(client);
-      await groups.check(client);
+      for (const each of visits) await each.check(client);
       return stored;
     } finally {
       await client.close({ timeoutMs: 0 });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { resolveQueueSettings } from '../../broker/definitions/queue-settings.ts';
 import { silentLogger } from '../../broker/ports/logger.ts';
 import { StreamQueue, type StreamQueueOptions } from '../../broker/queues/stream-queue.ts';
-import { ensureStreamTopic, streamTopic } from '../../broker/queues/stream-topic.ts';
+import { ensureStreamTopic, reconfigureStreamTopic, streamTopic } from '../../broker/queues/stream-topic.ts';
 import { TopicTarget } from '../../broker/queues/topic-target.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { FieldValue } from '../../src/messages/field-value.ts';
@@ -21,6 +22,7 @@ function openStream(node: TestNode, topic = 's', options: Partial<StreamQueueOpt
   });
   return new StreamQueue({
     name: 'stream',
+    settings: resolveQueueSettings(new Map([['x-queue-type', 'stream']])),
     topic,
     service: node.service,
     target,
@@ -68,7 +70,7 @@ describe('a stream queue', () => {
       ['c', 'd'],
       ['c', 'd'],
     ]);
-    expect(stream.messageCount).toBe(4);
+    expect(stream.readyCount).toBe(4);
     expect(stream.consumerCount).toBe(2);
   });
 
@@ -132,7 +134,7 @@ describe('a stream queue', () => {
     await soon();
     expect(client.bodies()).toEqual(['e', 'f']);
     await client.channel.settlementsSynced();
-    expect(stream.messageCount).toBe(6);
+    expect(stream.readyCount).toBe(6);
   });
 
   test('hands over within a large batch only what there is credit for, and takes turns', async () => {
@@ -286,6 +288,27 @@ describe('the topic of a stream queue', () => {
     await ensureStreamTopic(node.service, 'any name: ü', named);
     expect(streamTopic('any name: ü', named)).toBe('other');
     expect(node.service.describeTopic('other')!.partitions).toHaveLength(3);
+  });
+
+  test('follows the policy if it is its own', async () => {
+    const node = await startTestNode();
+    const config = (topic: string, name: string) =>
+      node.service.describeTopicConfigs(topic).find(({ key }) => key === name)?.value;
+    await ensureStreamTopic(node.service, 'q', settings);
+    await createTopic(node, 'other');
+    const changed = { ...settings, maxAgeMs: undefined, streamMaxSegmentSizeBytes: 1024 * 1024 };
+    await reconfigureStreamTopic(node.service, 'q', settings, changed);
+    expect(['retention.ms', 'retention.bytes', 'segment.bytes'].map((name) => config('q', name))).toEqual([
+      '-1',
+      '4096',
+      '1048576',
+    ]);
+    await reconfigureStreamTopic(node.service, 'q', changed, settings);
+    expect(config('q', 'retention.ms')).toBe('60000');
+    expect(config('q', 'segment.bytes')).toBe(config('other', 'segment.bytes'));
+    const before = config('other', 'retention.ms');
+    await reconfigureStreamTopic(node.service, 'v', { ...settings, topic: 'other' }, { ...changed, topic: 'other' });
+    expect(config('other', 'retention.ms')).toBe(before);
   });
 
   test('must have a name that a topic can have', async () => {

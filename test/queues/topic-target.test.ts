@@ -3,7 +3,7 @@ import type { ProduceRequest } from '../../broker/partitions/broker-service.ts';
 import { ManualClock } from '../../broker/ports/manual-clock.ts';
 import type { StoredTarget } from '../../broker/queues/message-log.ts';
 import { recordKeyOf, TopicTarget, type TopicTargetOptions } from '../../broker/queues/topic-target.ts';
-import type { BurrowError } from '../../src/errors/burrow-error.ts';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { encodeProperties } from '../../src/messages/message-properties.ts';
 import { getRecordsCount } from '../../src/records/batch-header.ts';
 import { decodeRecords, recordsSection } from '../../src/records/batch-iterator.ts';
@@ -162,10 +162,13 @@ describe('a topic that an exchange is bound to', () => {
     expect((await recordsOf(node, 't', 0)).map(({ value }) => value)).toEqual(['a', 'b']);
   });
 
-  test('that is gone takes what is on its way as unrouted', async () => {
+  test('that is gone takes what is on its way as unrouted, or refuses it', async () => {
     const node = await startTestNode();
     const publisher = new Publisher();
     targetOn(node, 'gone').publish(message('k', 'a'), publisher, 1);
     expect(publisher.told).toEqual(['1-1']);
+    const refusal = new BurrowError('UNKNOWN_TOPIC_OR_PARTITION');
+    targetOn(node, 'gone', { refusal }).publish(message('k', 'a'), publisher, 2);
+    expect(publisher.told).toEqual(['1-1', '2-2 UNKNOWN_TOPIC_OR_PARTITION']);
   });
 });

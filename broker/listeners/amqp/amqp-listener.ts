@@ -1,11 +1,10 @@
 /**
- * Listens for AMQP 0-9-1 clients on TCP. Counts connections, and looks after deadlines and heartbeats with one timer for all of them.
+ * Listens for AMQP 0-9-1 clients (`tcp-server.ts`).
  * The protocol is the business of `connection.ts`, what it is about that of the backend.
  */
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { BurrowError } from '../../../src/errors/burrow-error.ts';
-import type { Clock, Timer } from '../../ports/clock.ts';
+import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import { TcpServer } from '../tcp-server.ts';
 import { type Authenticator, guestAuthenticator, MECHANISMS } from './authentication.ts';
 import { AmqpConnection, type ConnectionHost } from './connection.ts';
 import type { ConnectionSettings } from './connection-state.ts';
@@ -59,19 +58,9 @@ class TcpListener implements AmqpListener, ConnectionHost {
   readonly backend: AmqpBackend<unknown>;
   readonly handlers: ReadonlyMap<MethodName, AnyHandler<unknown>>;
   blockedReason: string | undefined;
-  readonly #options: AmqpListenerOptions<unknown>;
-  readonly #server: Server;
-  readonly #connections = new Set<AmqpConnection>();
-  readonly #connectionsByAddress = new Map<string, number>();
-  #port = 0;
-  #deadlines: Timer | undefined;
-  #refused = 0;
-  /** Deadline checks until refused connections are reported. */
-  #checksUntilReport = 0;
-  #closing: Promise<void> | undefined;
+  readonly #server: TcpServer<AmqpConnection>;
 
   constructor(options: AmqpListenerOptions<unknown>) {
-    this.#options = options;
     this.clock = options.clock;
     this.logger = options.logger;
     this.limits = { ...DEFAULT_AMQP_LIMITS, ...options.limits };
@@ -86,110 +75,38 @@ class TcpListener implements AmqpListener, ConnectionHost {
       channelsMax,
       heartbeatSeconds,
     };
-    this.#server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket));
+    this.#server = new TcpServer({
+      ...options,
+      protocol: 'AMQP',
+      portOption: 'amqp-port',
+      limits: this.limits,
+      checkDeadlinesEveryMs: CHECK_DEADLINES_EVERY_MS,
+      connect: (socket) => new AmqpConnection(socket, this),
+    });
   }
 
   get port(): number {
-    return this.#port;
+    return this.#server.port;
   }
 
   get connections(): number {
-    return this.#connections.size;
+    return this.#server.connections.size;
   }
 
-  async listen(): Promise<void> {
-    const { host, port } = this.#options;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error) => reject(cannotListen(host, port, error)));
-      this.#server.listen({ host, port }, resolve);
-    });
-    this.#port = (this.#server.address() as AddressInfo).port;
-    // The first listener is spent; later failures (out of file descriptors) concern one client that tries to connect.
-    this.#server.on('error', (error) => this.logger.error({ err: error }, 'amqp listener cannot accept'));
-    this.#watchDeadlines();
-  }
-
-  #watchDeadlines(): void {
-    this.#deadlines = this.clock.schedule(CHECK_DEADLINES_EVERY_MS, () => {
-      const nowMs = this.clock.monotonic();
-      for (const connection of this.#connections) connection.checkDeadlines(nowMs);
-      this.checkMemory();
-      this.#reportRefused();
-      this.#watchDeadlines();
-    });
+  listen(): Promise<void> {
+    return this.#server.listen();
   }
 
   checkMemory(): void {
-    let total = 0;
-    for (const { bufferedBytes } of this.#connections) total += bufferedBytes;
-    while (total > this.limits.bufferedBytesTotalMax) {
-      let largest: AmqpConnection | undefined;
-      for (const connection of this.#connections) {
-        if (connection.bufferedBytes > (largest?.bufferedBytes ?? 0)) largest = connection;
-      }
-      if (largest === undefined) return;
-      total -= largest.bufferedBytes;
-      this.#connections.delete(largest);
-      largest.shed();
-    }
-  }
-
-  /** One line a second for all that were refused: a flood must not fill the log. */
-  #reportRefused(): void {
-    if (--this.#checksUntilReport > 0 || this.#refused === 0) return;
-    this.#checksUntilReport = 1000 / CHECK_DEADLINES_EVERY_MS;
-    const { connectionsMax, connectionsPerAddressMax } = this.limits;
-    this.logger.warn({ refused: this.#refused, connectionsMax, connectionsPerAddressMax }, 'amqp connections refused');
-    this.#refused = 0;
-  }
-
-  #onConnection(socket: Socket): void {
-    const address = socket.remoteAddress ?? '';
-    const fromAddress = this.#connectionsByAddress.get(address) ?? 0;
-    const { connectionsMax, connectionsPerAddressMax } = this.limits;
-    if (this.#connections.size >= connectionsMax || fromAddress >= connectionsPerAddressMax) {
-      this.#refused++;
-      socket.on('error', () => {});
-      socket.destroy();
-      return;
-    }
-    this.#connectionsByAddress.set(address, fromAddress + 1);
-    const connection = new AmqpConnection(socket, this);
-    this.#connections.add(connection);
-    socket.once('close', () => {
-      this.#connections.delete(connection);
-      const left = this.#connectionsByAddress.get(address)! - 1;
-      if (left === 0) this.#connectionsByAddress.delete(address);
-      else this.#connectionsByAddress.set(address, left);
-    });
+    this.#server.checkMemory();
   }
 
   setBlocked(reason: string | undefined): void {
     this.blockedReason = reason;
-    for (const connection of this.#connections) connection.setBlocked(reason);
+    for (const connection of this.#server.connections) connection.setBlocked(reason);
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#server.close();
   }
-
-  async #close(): Promise<void> {
-    this.#deadlines?.cancel();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const connection of this.#connections) connection.drain();
-    const cut = this.clock.schedule(this.limits.closeTimeoutMs, () => {
-      for (const connection of this.#connections) connection.destroy();
-    });
-    await closed;
-    cut.cancel();
-  }
-}
-
-function cannotListen(host: string, port: number, error: Error): BurrowError {
-  return new BurrowError(
-    'CONNECTION_FAILED',
-    `The AMQP listener cannot listen on ${host}:${port}: ${error.message}. Choose another --amqp-port or stop what uses it.`,
-    { cause: error, fields: { host, port } },
-  );
 }

@@ -1,13 +1,13 @@
 /**
- * Listens for Kafka clients on TCP. Counts connections, knows the address under which clients find this broker, and looks
- * after deadlines with one timer for all connections. Requests are the business of `connection.ts`.
+ * Listens for Kafka clients (`tcp-server.ts`), and knows the address under which they find this broker. Requests are the business of
+ * `connection.ts`.
  */
-import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net';
-import { BurrowError } from '../../../src/errors/burrow-error.ts';
+import { isIPv6 } from 'node:net';
 import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
-import type { Clock, Timer } from '../../ports/clock.ts';
+import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import { TcpServer } from '../tcp-server.ts';
 import { APIS } from './api-registry.ts';
 import { type ConnectionHost, KafkaConnection } from './connection.ts';
 import { DEFAULT_KAFKA_LIMITS, type KafkaLimits } from './limits.ts';
@@ -56,13 +56,7 @@ class TcpListener implements KafkaListener, ConnectionHost {
   readonly limits: KafkaLimits;
   readonly announcedApis = APIS;
   readonly #options: KafkaListenerOptions;
-  readonly #server: Server;
-  readonly #connections = new Set<KafkaConnection>();
-  readonly #connectionsByAddress = new Map<string, number>();
-  #port = 0;
-  #deadlines: Timer | undefined;
-  #refused = 0;
-  #closing: Promise<void> | undefined;
+  readonly #server: TcpServer<KafkaConnection>;
 
   constructor(options: KafkaListenerOptions) {
     this.#options = options;
@@ -71,81 +65,30 @@ class TcpListener implements KafkaListener, ConnectionHost {
     this.clock = options.clock;
     this.logger = options.logger;
     this.limits = { ...DEFAULT_KAFKA_LIMITS, ...options.limits };
-    this.#server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket));
+    this.#server = new TcpServer({
+      ...options,
+      protocol: 'Kafka',
+      portOption: 'kafka-port',
+      limits: this.limits,
+      checkDeadlinesEveryMs: CHECK_DEADLINES_EVERY_MS,
+      connect: (socket) => new KafkaConnection(socket, this),
+    });
   }
 
   get port(): number {
-    return this.#port;
+    return this.#server.port;
   }
 
   get connections(): number {
-    return this.#connections.size;
+    return this.#server.connections.size;
   }
 
-  async listen(): Promise<void> {
-    const { host, port } = this.#options;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error) => reject(cannotListen(host, port, error)));
-      this.#server.listen({ host, port }, resolve);
-    });
-    this.#port = (this.#server.address() as AddressInfo).port;
-    // The first listener is spent; later failures (out of file descriptors) concern one client that tries to connect.
-    this.#server.on('error', (error) => this.logger.error({ err: error }, 'kafka listener cannot accept'));
-    this.#watchDeadlines();
-  }
-
-  #watchDeadlines(): void {
-    this.#deadlines = this.clock.schedule(CHECK_DEADLINES_EVERY_MS, () => {
-      const nowMs = this.clock.monotonic();
-      for (const connection of this.#connections) connection.checkDeadlines(nowMs);
-      this.checkMemory();
-      this.#reportRefused();
-      this.#watchDeadlines();
-    });
+  listen(): Promise<void> {
+    return this.#server.listen();
   }
 
   checkMemory(): void {
-    let total = 0;
-    for (const { bufferedBytes } of this.#connections) total += bufferedBytes;
-    while (total > this.limits.bufferedBytesTotalMax) {
-      let largest: KafkaConnection | undefined;
-      for (const connection of this.#connections) {
-        if (connection.bufferedBytes > (largest?.bufferedBytes ?? 0)) largest = connection;
-      }
-      if (largest === undefined) return;
-      total -= largest.bufferedBytes;
-      this.#connections.delete(largest);
-      largest.shed();
-    }
-  }
-
-  /** One line for all that were refused since the last: a flood must not fill the log. */
-  #reportRefused(): void {
-    if (this.#refused === 0) return;
-    const { connectionsMax, connectionsPerAddressMax } = this.limits;
-    this.logger.warn({ refused: this.#refused, connectionsMax, connectionsPerAddressMax }, 'kafka connections refused');
-    this.#refused = 0;
-  }
-
-  #onConnection(socket: Socket): void {
-    const address = socket.remoteAddress ?? '';
-    const fromAddress = this.#connectionsByAddress.get(address) ?? 0;
-    const { connectionsMax, connectionsPerAddressMax } = this.limits;
-    if (this.#connections.size >= connectionsMax || fromAddress >= connectionsPerAddressMax) {
-      this.#refused++;
-      socket.on('error', () => {});
-      socket.destroy();
-      return;
-    }
-    this.#connectionsByAddress.set(address, fromAddress + 1);
-    const connection = new KafkaConnection(socket, this);
-    this.#connections.add(connection);
-    socket.once('close', () => {
-      this.#connections.delete(connection);
-      const left = this.#connectionsByAddress.get(address)! - 1;
-      if (left === 0) this.#connectionsByAddress.delete(address);
-      else this.#connectionsByAddress.set(address, left);
-    });
+    this.#server.checkMemory();
   }
 
   brokersSeenFrom(localAddress: string): readonly BrokerAddress[] {
@@ -155,7 +98,7 @@ class TcpListener implements KafkaListener, ConnectionHost {
     const self: BrokerAddress = {
       nodeId: service.nodeId,
       host: this.#options.advertisedHost ?? this.#boundHost(localAddress),
-      port: this.#options.advertisedPort ?? this.#port,
+      port: this.#options.advertisedPort ?? this.port,
       rack: known?.rack,
     };
     return known === undefined ? [...brokers, self] : brokers.map((broker) => (broker === known ? self : broker));
@@ -169,26 +112,6 @@ class TcpListener implements KafkaListener, ConnectionHost {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#server.close();
   }
-
-  async #close(): Promise<void> {
-    this.#deadlines?.cancel();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const connection of this.#connections) connection.drain();
-    const cut = this.clock.schedule(this.limits.closeTimeoutMs, () => {
-      for (const connection of this.#connections) connection.destroy();
-    });
-    await closed;
-    cut.cancel();
-  }
-}
-
-function cannotListen(host: string, port: number, error: Error): BurrowError {
-  return new BurrowError(
-    'CONNECTION_FAILED',
-    `The Kafka listener cannot listen on ${host}:${port}: ${error.message}. Choose another --kafka-port or stop what uses it.`,
-    { cause: error, fields: { host, port } },
-  );
 }

@@ -220,6 +220,7 @@ describe('the settings of a queue', () => {
       ['message-deduplication', true],
       ['deduplication-header', 'id'],
       ['group-key-header', 'customer'],
+      ['topic', 'log'],
     ]);
     for (const { name, setting } of QUEUE_ARGUMENTS.values()) {
       if (setting === undefined) continue;

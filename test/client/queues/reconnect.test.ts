@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { startBroker } from '../../../broker/index.ts';
 import type { QueueMessage } from '../../../client/index.ts';
 import { CutOffProxy } from '../../support/cut-off-proxy.ts';
@@ -39,6 +39,50 @@ test('a consumer whose connection breaks subscribes again and gets what it had n
   await client.queue('work').publish('d');
   await got.count(7);
   expect(got.list[6]!.text()).toBe('d');
+});
+
+test('flush rejects once when settlements went with the connection, sent before or made after', async () => {
+  const { proxy, distant } = await startBehindProxy();
+  const queue = distant.queue('work');
+  await queue.declare();
+  await Promise.all(['a', 'b'].map((body) => queue.publish(body)));
+  const got = new Notes<QueueMessage>();
+  const errors = new Notes<unknown>();
+  const consumer = await queue.consume(got.note, { ack: 'manual', concurrency: 10, onError: errors.note });
+  await got.count(2);
+  got.list[0]!.requeue();
+  // It is here again; whether its settlement was stored nobody has asked.
+  await got.count(3);
+  proxy.cutOff();
+  await errors.count(1);
+  proxy.restore();
+  await got.count(5);
+  expect(await codeOf(consumer.flush())).toBe('CONNECTION_LOST');
+  await consumer.flush();
+  // Delivered by the connection that is lost.
+  got.list[1]!.ack();
+  expect(await codeOf(consumer.flush())).toBe('CONNECTION_LOST');
+  for (const message of got.list.slice(3)) message.ack();
+  await consumer.flush();
+  await consumer.close();
+  expect((await queue.check()).messageCount).toBe(0);
+});
+
+test('flush of messages that were taken by get does the same', async () => {
+  const { proxy, distant } = await startBehindProxy();
+  const queue = distant.queue('work');
+  await queue.declare();
+  await queue.publish('a');
+  const taken = (await queue.get())!;
+  proxy.cutOff();
+  proxy.restore();
+  await vi.waitFor(() => queue.check().then(({ messageCount }) => expect(messageCount).toBe(1)));
+  taken.ack();
+  expect(await codeOf(distant.virtualHost().flush())).toBe('CONNECTION_LOST');
+  await distant.virtualHost().flush();
+  (await queue.get())!.ack();
+  await distant.virtualHost().flush();
+  expect((await queue.check()).messageCount).toBe(0);
 });
 
 test('handlers that run when the connection breaks end, and count against the concurrency until then', async () => {

@@ -29,9 +29,9 @@ describe('connections', () => {
     for (let index = 0; index < 3; index++) await (await connect()).closed();
     expect(listener.connections).toBe(1);
     clock.advance(1000);
-    expect(
-      lines.filter(({ text }) => text === 'amqp connections refused').map(({ fields }) => fields['refused']),
-    ).toEqual([3]);
+    expect(lines.filter(({ text }) => text === 'connections refused').map(({ fields }) => fields['refused'])).toEqual([
+      3,
+    ]);
   });
 
   test('beyond connectionsPerAddressMax are refused', async () => {

@@ -279,7 +279,7 @@ describe('limits', () => {
       for (const client of clients) await client.call(KAFKA.metadata, 9, METADATA);
       for (let index = 0; index < 5; index++) await (await connectClient()).closed;
       clock.advance(1_000);
-      expect(warnings()).toMatchObject([{ text: 'kafka connections refused', fields: { refused: 5 } }]);
+      expect(warnings()).toMatchObject([{ text: 'connections refused', fields: { protocol: 'Kafka', refused: 5 } }]);
       clients[0]!.close();
       await vi.waitFor(() => expect(listener.connections).toBe(2));
       await (await connectClient()).call(KAFKA.metadata, 9, METADATA);
