@@ -13,6 +13,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { BatchLog } from './batch-log.ts';
 import { ConsumerRing } from './consumer-ring.ts';
+import { DeadMessages } from './dead-messages.ts';
 import type { HostedQueue } from './hosted-queue.ts';
 import type { MessageView, PublishedMessage } from './message-batch.ts';
 import { expirationOf, priorityOf, textHeaderOf } from './message-fields.ts';
@@ -71,8 +72,7 @@ export class Queue implements HostedQueue {
   readonly #settlements: SettlementLog | undefined;
   readonly #state: QueueState;
   readonly #reader: MessageReader;
-  /** For messages that are looked up out of order, so that they do not disturb the reader. */
-  readonly #lookup: MessageReader;
+  readonly #dead: DeadMessages;
   readonly #groups: MessageGroups | undefined;
   #ring: ConsumerRing<QueueConsumer>;
   #settings: QueueSettings;
@@ -89,15 +89,9 @@ export class Queue implements HostedQueue {
   #knowsReadyBytes = true;
   /** Whether a message may have a time to live. */
   #mayExpire: boolean;
-  /** Messages, in flight, that are to go to a dead-letter exchange, and why; those from the head on are not sent yet. */
-  #doomed: number[] = [];
-  #doomedReasons: DeadLetterReason[] = [];
-  #doomedHead = 0;
-  #deadLettersInFlight = 0;
   #dispatching = false;
   /** Dispatching goes on after others have had their turn. */
   #goesOn = false;
-  #burying = false;
   #timer: Deadline | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;
   /** When to read again what could not be read. */
@@ -151,7 +145,14 @@ export class Queue implements HostedQueue {
       onFailed: (count) => this.#forgetPending(0, count),
     });
     this.#reader = new MessageReader({ log: messages, readAheadBytes, onReady: () => this.dispatch() });
-    this.#lookup = new MessageReader({ log: messages, readAheadBytes, onReady: () => this.#bury() });
+    this.#dead = new DeadMessages({
+      log: messages,
+      readAheadBytes,
+      inFlightMax: this.#limits.deadLettersInFlightMax,
+      onReady: () => this.#bury(),
+      send: (view, reason, onDone) => options.deadLetter(this, view, reason, onDone),
+      onDone: (offset, bodyBytes, done) => this.#onBuried(offset, bodyBytes, done),
+    });
     this.#groups = settings.groupKeyHeader === undefined ? undefined : new MessageGroups();
     this.#ring = new ConsumerRing(settings.singleActiveConsumer);
     this.#mayExpire = settings.messageTtlMs !== undefined || messages.logEndOffset > messages.logStartOffset;
@@ -597,43 +598,21 @@ export class Queue implements HostedQueue {
       this.#finish(offset);
       return;
     }
-    this.#doomed.push(offset);
-    this.#doomedReasons.push(reason);
+    this.#dead.add(offset, reason);
     this.#bury();
   }
 
   #bury(): void {
-    if (this.#burying || this.#waitsToRead) return;
-    this.#burying = true;
+    if (this.#waitsToRead || this.#closeReason !== undefined) return;
     try {
-      while (
-        this.#doomedHead < this.#doomed.length &&
-        this.#deadLettersInFlight < this.#limits.deadLettersInFlightMax
-      ) {
-        if (this.#closeReason !== undefined) return;
-        const offset = this.#doomed[this.#doomedHead]!;
-        const view = this.#lookup.at(offset, this.#state.endOffset);
-        if (view === undefined) return;
-        const reason = this.#doomedReasons[this.#doomedHead++]!;
-        if (this.#doomedHead === this.#doomed.length) {
-          this.#doomed = [];
-          this.#doomedReasons = [];
-          this.#doomedHead = 0;
-        }
-        this.#deadLettersInFlight++;
-        const { bodyBytes } = view;
-        this.#options.deadLetter(this, view, reason, (done) => this.#onBuried(offset, bodyBytes, done));
-      }
+      this.#dead.send(this.#state.endOffset);
     } catch (error) {
       this.#onReadFailed(error);
       this.#setTimer();
-    } finally {
-      this.#burying = false;
     }
   }
 
   #onBuried(offset: number, bytes: number, done: boolean): void {
-    this.#deadLettersInFlight--;
     if (this.#closeReason !== undefined) return;
     if (done) this.#finish(offset);
     else {
