@@ -86,14 +86,14 @@ describe('a policy changes a queue that has messages', () => {
     const client = new QueueClient(between);
     await client.get('q', true);
     await client.session.setPolicy(policy('p', { 'max-length-bytes': 8 }));
-    await client.publish('dddd');
-    expect(client.session.checkQueue('q').messageCount).toBe(3);
+    for (const body of ['dddd', 'eeee', 'ffff', 'gggg']) await client.publish(body);
+    expect(client.session.checkQueue('q').messageCount).toBe(6);
     const next = new QueueClient(await restartQueueNode(between, 'stop'));
-    await next.publish('eeee');
+    await next.publish('hhhh');
     await settle();
     expect([await next.get(), await next.get(), await next.get()]).toMatchObject([
-      { body: 'dddd' },
-      { body: 'eeee' },
+      { body: 'gggg' },
+      { body: 'hhhh' },
       undefined,
     ]);
   });
