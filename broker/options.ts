@@ -467,29 +467,71 @@ const OPTIONS = {
     max: GIB,
     sentence: 'Size of a Kafka request.',
   },
-  'amqp-frame-bytes-max': {
+  'amqp-frame-max': {
     group: 'Limits',
     type: 'bytes',
     default: 128 * KIB,
+    // The smallest frame_max of the specification.
     min: 4 * KIB,
     max: 16 * MIB,
-    sentence: 'Size of an AMQP frame (frame_max) that clients are offered; messages are sent in as many as they need.',
+    sentence: 'Size of an AMQP frame that clients are offered; messages are sent in as many as they need.',
   },
-  'amqp-channels-max': {
+  'amqp-initial-frame-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 16 * KIB,
+    min: 4 * KIB,
+    max: MIB,
+    sentence: 'Size of an AMQP frame before that is agreed on: of a login.',
+  },
+  'amqp-channel-max': {
     group: 'Limits',
     type: 'integer',
     default: 2_047,
     min: 1,
     max: 65_535,
-    sentence: 'Channels of one AMQP connection (channel_max).',
+    sentence: 'Channels of one AMQP connection.',
   },
-  'amqp-heartbeat-ms': {
+  'amqp-heartbeat': {
+    group: 'Limits',
+    type: 'integer',
+    default: 60,
+    min: 0,
+    max: 65_535,
+    sentence: 'Heartbeat suggested to AMQP clients, in seconds; what they answer counts. 0 for none.',
+  },
+  'amqp-unassembled-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: 64 * KIB,
+    max: 16 * GIB,
+    sentence: 'Messages of one AMQP connection that have begun to arrive and are not complete, all channels together.',
+  },
+  'amqp-content-timeout-ms': {
     group: 'Limits',
     type: 'duration',
-    default: 60 * SECOND,
-    min: 0,
-    max: 65_535 * SECOND,
-    sentence: 'Heartbeat suggested to AMQP clients, in whole seconds; what they answer counts. 0 for none.',
+    default: 120 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'How long the frames of one AMQP message may take to arrive.',
+  },
+  'amqp-waiting-methods-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    sentence:
+      'AMQP methods of one connection that wait for an earlier one of their channel; reading pauses at that number.',
+  },
+  'amqp-waiting-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 8 * MIB,
+    min: 64 * KIB,
+    max: 16 * GIB,
+    sentence: 'Bytes of those methods’ messages; reading pauses at that size.',
   },
   'fetch-bytes-max': {
     group: 'Limits',
@@ -522,6 +564,32 @@ const OPTIONS = {
     min: 64 * KIB,
     max: 16 * GIB,
     sentence: 'Bytes that may wait in memory for a slow reader; its requests are not served until it reads on.',
+  },
+  'buffered-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: GIB,
+    min: MIB,
+    max: 1024 * GIB,
+    sentence:
+      'Bytes that all connections of the Kafka or AMQP listener hold together; beyond it the one that holds most is closed.',
+  },
+  'write-stall-timeout-ms': {
+    group: 'Limits',
+    type: 'duration',
+    default: 30 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'How long a client may take nothing of what waits for it; then its connection is closed.',
+  },
+  'close-timeout-ms': {
+    group: 'Limits',
+    type: 'duration',
+    default: 5 * SECOND,
+    min: 1,
+    // `burrow start` ends the process after eight.
+    max: 7 * SECOND,
+    sentence: 'How long clients may take to say goodbye when the broker stops or closes their connection.',
   },
   'decompressed-bytes-max': {
     group: 'Limits',

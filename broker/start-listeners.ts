@@ -58,9 +58,10 @@ export async function startListeners(
         inFlightRequestsMax: settings.inFlightRequestsMax,
         inFlightBytesMax: settings.inFlightBytesMax,
         writeBufferedBytesMax: settings.writeBufferedBytesMax,
+        writeStallTimeoutMs: settings.writeStallTimeoutMs,
       },
     });
-    closers.push(() => listener.close());
+    closers.push(() => listener.close(settings.closeTimeoutMs));
     ports.native = listener.port;
     addresses.native = `ws://${urlHost(host)}:${listener.port}`;
     service.setAddress('native', advertisedHost ?? host, listener.port);
@@ -83,8 +84,11 @@ export async function startListeners(
         fetchBytesMax: settings.fetchBytesMax,
         connectionsMax: settings.connectionsMax,
         connectionsPerAddressMax: settings.connectionsPerIpMax,
+        bufferedBytesTotalMax: settings.bufferedBytesMax,
         firstRequestTimeoutMs: settings.handshakeTimeoutMs,
         idleTimeoutMs: settings.idleTimeoutMs,
+        writeStallTimeoutMs: settings.writeStallTimeoutMs,
+        closeTimeoutMs: settings.closeTimeoutMs,
       },
     });
     closers.push(() => listener.close());
@@ -108,14 +112,22 @@ export async function startListeners(
       software: softwareName(),
       clusterId,
       limits: {
-        frameBytesMax: settings.amqpFrameBytesMax,
-        channelsMax: settings.amqpChannelsMax,
-        heartbeatSeconds: Math.floor(settings.amqpHeartbeatMs / 1000),
+        frameBytesMax: settings.amqpFrameMax,
+        handshakeFrameBytesMax: settings.amqpInitialFrameMax,
+        channelsMax: settings.amqpChannelMax,
+        heartbeatSeconds: settings.amqpHeartbeat,
         messageBytesMax: settings.queueMessageBytesMax,
+        unassembledBytesMax: settings.amqpUnassembledBytesMax,
+        contentArrivalTimeoutMs: settings.amqpContentTimeoutMs,
+        waitingMethodsMax: settings.amqpWaitingMethodsMax,
+        waitingBytesMax: settings.amqpWaitingBytesMax,
         outgoingBytesMax: settings.writeBufferedBytesMax,
+        bufferedBytesTotalMax: settings.bufferedBytesMax,
         connectionsMax: settings.connectionsMax,
         connectionsPerAddressMax: settings.connectionsPerIpMax,
         handshakeTimeoutMs: settings.handshakeTimeoutMs,
+        writeStallTimeoutMs: settings.writeStallTimeoutMs,
+        closeTimeoutMs: settings.closeTimeoutMs,
       },
     });
     closers.push(() => listener.close());
