@@ -36,6 +36,7 @@ export type OptionRow =
 export type OptionGroup =
   | 'Storage'
   | 'Listeners'
+  | 'Security'
   | 'Durability'
   | 'Topics'
   | 'Groups'
@@ -88,7 +89,8 @@ const OPTIONS = {
     type: 'string',
     value: 'address',
     default: '127.0.0.1',
-    sentence: 'Address that all listeners bind. Other than loopback needs allow-insecure.',
+    sentence:
+      'Address that all listeners bind. Other than loopback needs users, and kafka-port off, or allow-insecure.',
   },
   'advertised-host': {
     group: 'Listeners',
@@ -101,7 +103,7 @@ const OPTIONS = {
     group: 'Listeners',
     type: 'boolean',
     default: false,
-    sentence: 'Allow a host other than loopback although clients are not authenticated.',
+    sentence: 'Allow a host other than loopback although there are no users, or a listener does not ask for them.',
   },
   port: {
     group: 'Listeners',
@@ -124,6 +126,20 @@ const OPTIONS = {
     embedded: 0,
     sentence: 'Port of the AMQP 0-9-1 protocol.',
   },
+  'tls-port': {
+    group: 'Listeners',
+    type: 'port',
+    default: 'off',
+    embedded: 'off',
+    sentence: 'Port of the native protocol over TLS (wss). Needs tls-cert and tls-key.',
+  },
+  'amqp-tls-port': {
+    group: 'Listeners',
+    type: 'port',
+    default: 'off',
+    embedded: 'off',
+    sentence: 'Port of the AMQP 0-9-1 protocol over TLS (amqps), by custom 5671. Needs tls-cert and tls-key.',
+  },
   'http-port': {
     group: 'Listeners',
     type: 'enum',
@@ -145,6 +161,73 @@ const OPTIONS = {
     default: [],
     sentence:
       'Host names accepted in the Host header besides loopback names, host and advertised-host (guards against DNS rebinding).',
+  },
+
+  'tls-cert': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'PEM file of the certificate that TLS listeners show, followed by those that lead to its authority.',
+  },
+  'tls-key': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'PEM file of its private key. Files are read again when they change.',
+  },
+  'tls-ca': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'PEM file of the authorities whose client certificates are believed. With it clients are asked for one.',
+  },
+  'tls-require-client-cert': {
+    group: 'Security',
+    type: 'boolean',
+    default: false,
+    sentence: 'Refuse clients on TLS listeners that show no certificate of those authorities.',
+  },
+  'tls-cert-login-from': {
+    group: 'Security',
+    type: 'enum',
+    choices: ['common-name', 'distinguished-name'],
+    default: 'common-name',
+    sentence: 'What of a client’s certificate is its user, for logins without a password (SASL EXTERNAL).',
+  },
+  'default-user': {
+    group: 'Security',
+    type: 'string',
+    value: 'name',
+    default: undefined,
+    sentence:
+      'Administrator that is created at the start if there are no users, with all permissions in the virtual host /.',
+  },
+  'default-password-file': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'File with the password of default-user, in its first line.',
+  },
+  'users-max': {
+    group: 'Security',
+    type: 'integer',
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'Users of this broker.',
+  },
+  'logins-waiting-max': {
+    group: 'Security',
+    type: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    sentence:
+      'Logins whose password waits to be checked, one after the other; more are refused. Passwords that were right before do not wait.',
   },
 
   flush: {
@@ -425,6 +508,15 @@ const OPTIONS = {
     min: 1,
     max: 1_000_000,
     sentence: 'Open connections per listener from one address.',
+  },
+  'sockets-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+    sentence:
+      'Open connections of all listeners together. 0: three quarters of the files that the process may open (ulimit -n); logs need the rest.',
   },
   'handshake-timeout-ms': {
     group: 'Limits',

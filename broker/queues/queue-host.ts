@@ -117,8 +117,14 @@ export class QueueHost {
 
   // Queues
 
-  async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
-    return this.#declare(declaration.name === '' ? this.#newName('amq.gen-') : declaration.name, declaration, session);
+  async declare(
+    declaration: QueueDeclaration,
+    session: QueueSession,
+    onNamed: (name: string) => void = () => {},
+  ): Promise<DeclaredQueue> {
+    const name = declaration.name === '' ? this.#newName('amq.gen-') : declaration.name;
+    onNamed(name);
+    return this.#declare(name, declaration, session);
   }
 
   async declareReplyQueue(session: QueueSession): Promise<DeclaredQueue> {

@@ -56,6 +56,8 @@ const binding = struct({
   arguments: argumentTable,
 });
 const policy = struct({ name, pattern: text, applyTo: name, priority: int53, definition: argumentTable });
+/** Patterns of names: what a user may configure, write to and read from. */
+const permissions = { configure: name, write: name, read: name };
 const deliveries = {
   baseTag: int53,
   baseTimestampMs: int53,
@@ -93,6 +95,8 @@ export const MESSAGES = {
         idleTimeoutMs: int53,
         batchBytesMax: uint32,
       }),
+      /** Whether nothing but authenticate is taken before it has succeeded. */
+      loginNeeded: bool,
     }),
   ),
   metadata: define(
@@ -275,6 +279,8 @@ export const MESSAGES = {
   ),
   addCredit: define(17, struct({ streamId: uint32, records: uint32, bytes: uint32 }), struct({})),
   closeStream: define(18, struct({ streamId: uint32 }), struct({})),
+  /** The next request after hello, if at all. */
+  authenticate: define(19, struct({ user: name, password: text }), struct({})),
 
   // 20–31: consumer groups
   findCoordinator: define(20, struct({ groupId: name }), struct({ nodeId: int32 })),
@@ -530,6 +536,48 @@ export const MESSAGES = {
   ),
   deletePolicies: define(63, struct({ virtualHost: name, names: entries(name) }), struct({ policies: entries(named) })),
   listPolicies: define(64, struct({ virtualHost: name, ...page }), struct({ policies: entries(policy) })),
+
+  // 65–71: users and permissions
+  addUsers: define(
+    65,
+    struct({ users: entries(struct({ name, password: nullable(text), tags: entries(name) })) }),
+    struct({ users: entries(named) }),
+  ),
+  deleteUsers: define(66, struct({ names: entries(name) }), struct({ users: entries(named) })),
+  listUsers: define(
+    67,
+    struct(page),
+    struct({
+      users: entries(
+        struct({
+          name,
+          tags: entries(name),
+          hasPassword: bool,
+          permissions: entries(struct({ virtualHost: name, ...permissions })),
+        }),
+      ),
+    }),
+  ),
+  setPasswords: define(
+    68,
+    struct({ users: entries(struct({ name, password: nullable(text) })) }),
+    struct({ users: entries(named) }),
+  ),
+  setUserTags: define(
+    69,
+    struct({ users: entries(struct({ name, tags: entries(name) })) }),
+    struct({ users: entries(named) }),
+  ),
+  setPermissions: define(
+    70,
+    struct({ permissions: entries(struct({ user: name, virtualHost: name, ...permissions })) }),
+    struct({ permissions: entries(struct(result)) }),
+  ),
+  deletePermissions: define(
+    71,
+    struct({ permissions: entries(struct({ user: name, virtualHost: name })) }),
+    struct({ permissions: entries(struct(result)) }),
+  ),
 } as const;
 
 /** What the broker sends of a push stream, unasked. */

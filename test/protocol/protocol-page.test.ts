@@ -116,6 +116,7 @@ describe('the bytes of', () => {
         idleTimeoutMs: 60_000,
         batchBytesMax: 1_048_588,
       },
+      loginNeeded: false,
     };
     expect(hexBlocks[1]).toBe(hex(encodeResponse('hello', 0, answer)));
   });
@@ -138,6 +139,7 @@ const OPTION_OF_LIMIT: ReadonlyMap<keyof NativeLimits, OptionName> = new Map([
   ['inFlightRequestsMax', 'in-flight-requests-max'],
   ['inFlightBytesMax', 'in-flight-bytes-max'],
   ['writeBufferedBytesMax', 'write-buffered-bytes-max'],
+  ['writeStallTimeoutMs', 'write-stall-timeout-ms'],
 ]);
 
 test('every limit is on the page with its default, and no other', () => {

@@ -22,13 +22,16 @@ import {
 import { MESSAGES, messageName, type RequestOf } from '../../../src/protocol/messages.ts';
 import { HELLO_FRAME_BYTES_MAX, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../../src/protocol/version.ts';
 import type { PendingFetch } from '../../partitions/broker-service.ts';
-import type { Timer } from '../../ports/clock.ts';
+import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
-import type { QueueService } from '../../queues/queue-service.ts';
+import type { Identity } from '../../security/access-control.ts';
+import { isLoopbackAddress } from '../loopback-address.ts';
 import { FetchBudget } from './fetch-budget.ts';
 import type { HandlerContext, QueueChannelMessage, SimpleMessage, StreamMessage } from './handler.ts';
 import { beginFetch, fetchResponse, handle } from './handlers.ts';
 import { Liveness } from './liveness.ts';
+import type { NativeAccess } from './native-access.ts';
+import type { NativeLimits } from './native-limits.ts';
 import { Outgoing } from './outgoing.ts';
 import { PushStreams } from './push-streams.ts';
 import { QueueChannels } from './queue-channels.ts';
@@ -41,6 +44,7 @@ const CLOSE_TOO_LARGE = 1009;
 const CLOSE_HANDSHAKE_TIMEOUT = 4000;
 const CLOSE_IDLE = 4001;
 const CLOSE_TOO_SLOW = 4002;
+const CLOSE_LOGIN_REFUSED = 4003;
 
 /** Of `ws`: more than its maximum, and more than a number can hold. */
 const TOO_LARGE_ERRORS = new Set(['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH']);
@@ -52,17 +56,32 @@ const CLOSE_REASON_BYTES_MAX = 123;
 /** Room for the heads of the first frame and for a ping before it. */
 const FIRST_FRAME_SLACK_BYTES = 64;
 
-export interface ConnectionContext extends Omit<HandlerContext, 'peer' | 'queues'> {
-  /** Undefined where there are no queues. */
-  readonly queueService: QueueService | undefined;
+export interface ConnectionContext {
+  readonly access: NativeAccess;
+  readonly clock: Clock;
+  readonly limits: NativeLimits;
   readonly logger: Logger;
+  readonly nodeId: number;
+  readonly clusterId: string;
   readonly software: string;
   readonly batchBytesMax: number;
+}
+
+/** What a client works with, once it is known who it is. */
+interface Work {
+  readonly context: HandlerContext;
+  readonly streams: PushStreams;
+  readonly queueSessions: QueueSessions;
+  readonly queueChannels: QueueChannels;
+  /** Ends what would end the connection with its user. */
+  readonly unwatch: () => void;
 }
 
 type Phase =
   /** Only hello is taken. */
   | 'greeting'
+  /** Only authenticate is taken, once. */
+  | 'authenticating'
   /** Requests are taken. */
   | 'open'
   /** The broker goes away: what is in flight is answered, what comes is refused. */
@@ -78,12 +97,13 @@ export class NativeConnection {
   readonly #budget: FetchBudget;
   readonly #liveness: Liveness;
   readonly #outgoing: Outgoing;
-  readonly #streams: PushStreams;
   #phase: Phase = 'greeting';
   /** Once the peer has said hello. */
-  #handlerContext: HandlerContext | undefined;
-  readonly #queueSessions: QueueSessions;
-  readonly #queueChannels: QueueChannels;
+  #clientId: string | undefined;
+  /** Once it is let in. */
+  #work: Work | undefined;
+  /** The password is being checked: nothing is taken. */
+  #checkingLogin: boolean = false;
   /** Arrived but not started: one read of the socket may bring more than there is room for. */
   readonly #backlog: Buffer[] = [];
   /** Administrative requests that wait for the one that runs. */
@@ -111,28 +131,7 @@ export class NativeConnection {
     this.#outgoing = new Outgoing(socket);
     this.#context = context;
     this.#onClosed = onClosed;
-    const { service, clock, limits } = context;
-    this.#streams = new PushStreams({
-      service,
-      limits,
-      send: (parts, onTaken) => this.#sendParts(parts, onTaken),
-      owesTooMuch: () => this.#owesTooMuch(),
-      onTaken: this.#onTaken,
-      onUnexpected: (error) => this.#log('pushing failed', toBurrowError(error)),
-    });
-    this.#queueSessions = new QueueSessions({
-      service: context.queueService,
-      onEnded: (virtualHost, error) => this.#queueChannels.endAll(virtualHost, error),
-      onUnexpected: (error) => this.#log('closing a session failed', toBurrowError(error)),
-    });
-    this.#queueChannels = new QueueChannels({
-      sessions: this.#queueSessions,
-      limits,
-      send: (parts) => this.#sendParts(parts, this.#onTaken),
-      // Who is told to leave settles nothing any more.
-      owesTooMuch: () => this.#phase !== 'open' || this.#owesTooMuch(),
-      onUnexpected: (error) => this.#log('publishing failed', toBurrowError(error)),
-    });
+    const { clock, limits } = context;
     this.#budget = new FetchBudget(limits.writeBufferedBytesMax, limits.inFlightFetchesMax);
     const nowMs = clock.monotonic();
     this.#liveness = new Liveness(socket, limits, nowMs);
@@ -148,13 +147,18 @@ export class NativeConnection {
     webSocket.on('close', () => this.#onClose());
   }
 
-  /** `ws` would collect a first frame of any size up to its maximum before it hands it over. */
+  /** `ws` would collect a first frame of any size up to its maximum before it hands it over. The same for the login. */
   #limitFirstFrame(): void {
     const socket = this.#socket;
-    const bytesMax = socket.bytesRead + HELLO_FRAME_BYTES_MAX + FIRST_FRAME_SLACK_BYTES;
+    const start = socket.bytesRead;
     const check = (): void => {
-      if (this.#phase === 'greeting' && socket.bytesRead > bytesMax) this.#fail(CLOSE_TOO_LARGE, firstFrameTooLarge());
-      if (this.#phase !== 'greeting') socket.off('data', check);
+      if (this.#work !== undefined) {
+        socket.off('data', check);
+        return;
+      }
+      const frames = this.#phase === 'greeting' ? 1 : 2;
+      const bytesMax = start + (HELLO_FRAME_BYTES_MAX + FIRST_FRAME_SLACK_BYTES) * frames;
+      if (socket.bytesRead > bytesMax) this.#fail(CLOSE_TOO_LARGE, firstFrameTooLarge());
     };
     socket.on('data', check);
   }
@@ -175,20 +179,22 @@ export class NativeConnection {
         this.#fail(CLOSE_TOO_SLOW, new BurrowError('CONNECTION_LOST', 'A message took too long to arrive.'));
         break;
       case 'quiet':
-        if (this.#phase !== 'greeting') this.#webSocket.ping();
+        if (this.#work !== undefined) this.#webSocket.ping();
         break;
     }
   }
 
   /** Tells the peer, answers what is in flight, refuses what comes, closes. */
   goAway(): void {
-    if (this.#phase === 'greeting') this.#end(CLOSE_GOING_AWAY, new BurrowError('SHUTTING_DOWN'));
+    if (this.#work === undefined && this.#phase !== 'closed') {
+      this.#end(CLOSE_GOING_AWAY, new BurrowError('SHUTTING_DOWN'));
+    }
     if (this.#phase !== 'open') return;
     this.#phase = 'leaving';
     this.#send(encodeGoingAway());
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     for (const giveUp of [...this.#waitingJoins]) giveUp();
-    this.#streams.close();
+    this.#work?.streams.close();
     this.#serve();
   }
 
@@ -226,7 +232,10 @@ export class NativeConnection {
   #isFull(): boolean {
     const { inFlightRequestsMax, inFlightBytesMax } = this.#context.limits;
     return (
-      this.#inFlightRequests >= inFlightRequestsMax || this.#inFlightBytes >= inFlightBytesMax || this.#owesTooMuch()
+      this.#checkingLogin ||
+      this.#inFlightRequests >= inFlightRequestsMax ||
+      this.#inFlightBytes >= inFlightBytesMax ||
+      this.#owesTooMuch()
     );
   }
 
@@ -250,6 +259,7 @@ export class NativeConnection {
     try {
       const frame = decodeRequestFrame(data);
       if (this.#phase === 'greeting') this.#greet(frame, data.length);
+      else if (this.#phase === 'authenticating') this.#authenticate(frame);
       else this.#onRequest(frame, data.length);
     } catch (error) {
       const typed = toBurrowError(error);
@@ -272,23 +282,23 @@ export class NativeConnection {
     if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
     const { protocolVersionMin, protocolVersionMax, clientId } = decodeRequest('hello', frame.body);
     checkClientId(clientId);
-    const queues = this.#queueSessions;
-    this.#handlerContext = { ...this.#context, queues, peer: { clientId, host: this.#socket.remoteAddress ?? '' } };
+    this.#clientId = clientId;
     if (protocolVersionMin > PROTOCOL_VERSION_MAX || protocolVersionMax < PROTOCOL_VERSION_MIN) {
       throw new BurrowError(
         'UNSUPPORTED_VERSION',
         `This broker speaks protocol versions ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}, the client ${protocolVersionMin} to ${protocolVersionMax}.`,
       );
     }
-    this.#phase = 'open';
-    this.#deadline.cancel();
-    const { service, limits, software, batchBytesMax } = this.#context;
+    const { access, limits, nodeId, clusterId, software, batchBytesMax } = this.#context;
+    const identity = access.withoutLogin(this.#isLoopback);
+    if (identity === undefined) this.#phase = 'authenticating';
+    else this.#letIn(identity);
     this.#send(
       encodeResponse('hello', frame.correlationId, {
         protocolVersion: Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX),
         software,
-        nodeId: service.nodeId,
-        clusterId: service.clusterId,
+        nodeId,
+        clusterId,
         limits: {
           frameBytesMax: limits.frameBytesMax,
           inFlightRequestsMax: limits.inFlightRequestsMax,
@@ -296,8 +306,80 @@ export class NativeConnection {
           idleTimeoutMs: limits.idleTimeoutMs,
           batchBytesMax,
         },
+        loginNeeded: identity === undefined,
       }),
     );
+  }
+
+  /** The one try that a connection has. */
+  #authenticate({ api, correlationId, body }: RequestFrame): void {
+    const refuse = (error: BurrowError, user: string | undefined): void => {
+      this.#context.logger.warn({ peer: this.#socket.remoteAddress, user, code: error.code }, 'native login refused');
+      this.#send(encodeErrorResponse(correlationId, error));
+      this.#end(CLOSE_LOGIN_REFUSED, error);
+      this.#terminateUnlessClosed();
+    };
+    if (api !== MESSAGES.authenticate.api) {
+      refuse(new BurrowError('AUTHENTICATION_FAILED', 'This broker wants a user and a password.'), undefined);
+      return;
+    }
+    const { user, password } = decodeRequest('authenticate', body);
+    const finish = (identity: Identity | undefined): void => {
+      this.#checkingLogin = false;
+      if (this.#phase !== 'authenticating') return;
+      if (identity === undefined) {
+        refuse(new BurrowError('AUTHENTICATION_FAILED', 'The user or the password is wrong.'), user);
+        return;
+      }
+      this.#letIn(identity);
+      this.#send(encodeResponse('authenticate', correlationId, {}));
+      this.#serve();
+    };
+    this.#checkingLogin = true;
+    Promise.resolve(this.#context.access.withPassword(user, password, this.#isLoopback))
+      .then(finish)
+      .catch((error: unknown) => refuse(toBurrowError(error), user))
+      .catch((error: unknown) => this.#log('checking a login failed', toBurrowError(error)));
+  }
+
+  get #isLoopback(): boolean {
+    return isLoopbackAddress(this.#socket.remoteAddress);
+  }
+
+  #letIn(identity: Identity): void {
+    this.#phase = 'open';
+    this.#deadline.cancel();
+    const { access, clock, limits } = this.#context;
+    const { queueService, ...services } = access.servicesFor(identity);
+    const streams = new PushStreams({
+      service: services.service,
+      limits,
+      send: (parts, onTaken) => this.#sendParts(parts, onTaken),
+      owesTooMuch: () => this.#owesTooMuch(),
+      onTaken: this.#onTaken,
+      onUnexpected: (error) => this.#log('pushing failed', toBurrowError(error)),
+    });
+    const queueSessions = new QueueSessions({
+      service: queueService,
+      onEnded: (virtualHost, error) => queueChannels.endAll(virtualHost, error),
+      onUnexpected: (error) => this.#log('closing a session failed', toBurrowError(error)),
+    });
+    const queueChannels = new QueueChannels({
+      sessions: queueSessions,
+      limits,
+      send: (parts) => this.#sendParts(parts, this.#onTaken),
+      // Who is told to leave settles nothing any more.
+      owesTooMuch: () => this.#phase !== 'open' || this.#owesTooMuch(),
+      onUnexpected: (error) => this.#log('publishing failed', toBurrowError(error)),
+    });
+    const peer = { clientId: this.#clientId!, host: this.#socket.remoteAddress ?? '' };
+    this.#work = {
+      context: { ...services, queues: queueSessions, clock, limits, peer },
+      streams,
+      queueSessions,
+      queueChannels,
+      unwatch: access.watch(identity, () => this.goAway()),
+    };
   }
 
   #onRequest(frame: RequestFrame, bytes: number): void {
@@ -326,6 +408,8 @@ export class NativeConnection {
         throw new BurrowError('UNSUPPORTED_VERSION', `There is no request with api number ${api}.`);
       case 'hello':
         throw new BurrowError('UNEXPECTED_FRAME', 'hello was sent twice.');
+      case 'authenticate':
+        throw new BurrowError('UNEXPECTED_FRAME', 'authenticate comes right after hello, where a login is needed.');
       case 'cancelFetch':
         this.#waitingFetches.get(decodeRequest(name, body).correlationId)?.cancel();
         done();
@@ -391,7 +475,7 @@ export class NativeConnection {
     correlationId: number | undefined,
     done: () => void,
   ): void {
-    handle(name, this.#handlerContext!, request)
+    handle(name, this.#work!.context, request)
       .then((response) => correlationId !== undefined && encodeResponse(name, correlationId, response))
       .catch((error: unknown) => correlationId !== undefined && this.#encodeError(correlationId, error))
       .then((frame) => {
@@ -420,7 +504,7 @@ export class NativeConnection {
     };
     const giveUp = (): void => answer(this.#encodeError(correlationId, new BurrowError('SHUTTING_DOWN')));
     this.#waitingJoins.add(giveUp);
-    handle(name, this.#handlerContext!, request)
+    handle(name, this.#work!.context, request)
       .then((response) => encodeResponse(name, correlationId, response))
       .catch((error: unknown) => this.#encodeError(correlationId, error))
       .then(answer)
@@ -434,7 +518,7 @@ export class NativeConnection {
     const granted = this.#budget.grant(request.bytesMax);
     let pending: PendingFetch;
     try {
-      pending = beginFetch(this.#context, request, granted);
+      pending = beginFetch(this.#work!.context, request, granted);
     } catch (error) {
       this.#budget.release(granted);
       throw error;
@@ -457,7 +541,7 @@ export class NativeConnection {
 
   /** Carried out at once, so in the order in which they come. Credit is not answered. */
   #handleStream<N extends StreamMessage>(name: N, request: RequestOf<N>, correlationId: number): void {
-    this.#streams.handle(name, request);
+    this.#work!.streams.handle(name, request);
     if (name !== 'addCredit') this.#send(encodeResponse<StreamMessage>(name, correlationId, {}));
   }
 
@@ -468,7 +552,7 @@ export class NativeConnection {
     correlationId: number,
     done: () => void,
   ): void {
-    const outcome = this.#queueChannels.handle(name, request);
+    const outcome = this.#work!.queueChannels.handle(name, request);
     if (!(outcome instanceof Promise)) {
       if (outcome !== undefined) this.#send(encodeResponse(name, correlationId, outcome));
       done();
@@ -492,8 +576,8 @@ export class NativeConnection {
 
   readonly #onTaken = (): void => {
     this.#serve();
-    this.#streams.resume();
-    this.#queueChannels.resume();
+    this.#work?.streams.resume();
+    this.#work?.queueChannels.resume();
   };
 
   #send(message: Uint8Array): void {
@@ -527,9 +611,10 @@ export class NativeConnection {
     this.#deadline.cancel();
     this.#backlog.length = 0;
     this.#serial.length = 0;
-    this.#streams.close();
-    this.#queueChannels.close();
-    this.#queueSessions.close();
+    this.#work?.unwatch();
+    this.#work?.streams.close();
+    this.#work?.queueChannels.close();
+    this.#work?.queueSessions.close();
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     this.#waitingJoins.clear();
   }
@@ -555,7 +640,7 @@ export class NativeConnection {
 
   #log(text: string, error: BurrowError): void {
     const { remoteAddress: peer } = this.#socket;
-    const fields = { peer, clientId: this.#handlerContext?.peer.clientId, code: error.code, reason: error.message };
+    const fields = { peer, clientId: this.#clientId, code: error.code, reason: error.message };
     if (error.code === 'INTERNAL_ERROR') this.#context.logger.error({ ...fields, err: error.cause ?? error }, text);
     else this.#context.logger.warn(fields, text);
   }
