@@ -5,10 +5,10 @@ import { NATIVE_LIMITS, type NativeLimits } from '../../broker/listeners/native/
 import { OPTION_TABLE, type OptionName } from '../../broker/options.ts';
 import { ERROR_TABLE } from '../../src/errors/table.ts';
 import { encodeRequest, encodeResponse } from '../../src/protocol/frame.ts';
+import { ENTRIES_MAX } from '../../src/protocol/message-parts.ts';
 import {
   DELIVERIES_PUSH_BODY,
   ENDED_PUSH_BODY,
-  ENTRIES_MAX,
   MESSAGES,
   type MessageName,
   RECORDS_PUSH_BODY,

@@ -19,23 +19,23 @@ import {
   encodeResponseParts,
   type RequestFrame,
 } from '../../../src/protocol/frame.ts';
-import { MESSAGES, messageName, type RequestOf } from '../../../src/protocol/messages.ts';
+import { MESSAGES, messageName, type RequestOf, type ResponseOf } from '../../../src/protocol/messages.ts';
 import { HELLO_FRAME_BYTES_MAX, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../../src/protocol/version.ts';
 import type { PendingFetch } from '../../partitions/broker-service.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { Identity } from '../../security/access-control.ts';
 import { isLoopbackAddress } from '../loopback-address.ts';
+import { closeReason } from './close-reason.ts';
+import { type ConnectionWork, openWork } from './connection-work.ts';
 import { FetchBudget } from './fetch-budget.ts';
-import type { HandlerContext, QueueChannelMessage, SimpleMessage, StreamMessage } from './handler.ts';
+import { firstFrameTooLarge, limitFirstFrames } from './first-frames.ts';
+import type { QueueChannelMessage, SimpleMessage, StreamMessage } from './handler.ts';
 import { beginFetch, fetchResponse, handle } from './handlers.ts';
 import { Liveness } from './liveness.ts';
 import type { NativeAccess } from './native-access.ts';
 import type { NativeLimits } from './native-limits.ts';
 import { Outgoing } from './outgoing.ts';
-import { PushStreams } from './push-streams.ts';
-import { QueueChannels } from './queue-channels.ts';
-import { QueueSessions } from './queue-sessions.ts';
 
 /** Close codes of the protocol, beside those of RFC 6455 section 7.4. */
 const CLOSE_GOING_AWAY = 1001;
@@ -51,11 +51,6 @@ const TOO_LARGE_ERRORS = new Set(['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'WS_ERR_U
 
 /** How long a peer may take to answer a close frame. */
 const CLOSE_ANSWER_MS = 2000;
-/** A close reason has at most 123 bytes (RFC 6455 section 5.5). */
-const CLOSE_REASON_BYTES_MAX = 123;
-/** Room for the heads of the first frame and for a ping before it. */
-const FIRST_FRAME_SLACK_BYTES = 64;
-
 export interface ConnectionContext {
   readonly access: NativeAccess;
   readonly clock: Clock;
@@ -65,16 +60,6 @@ export interface ConnectionContext {
   readonly clusterId: string;
   readonly software: string;
   readonly batchBytesMax: number;
-}
-
-/** What a client works with, once it is known who it is. */
-interface Work {
-  readonly context: HandlerContext;
-  readonly streams: PushStreams;
-  readonly queueSessions: QueueSessions;
-  readonly queueChannels: QueueChannels;
-  /** Ends what would end the connection with its user. */
-  readonly unwatch: () => void;
 }
 
 type Phase =
@@ -101,7 +86,9 @@ export class NativeConnection {
   /** Once the peer has said hello. */
   #clientId: string | undefined;
   /** Once it is let in. */
-  #work: Work | undefined;
+  #work: ConnectionWork | undefined;
+  /** Ends what would end the connection with its user. */
+  #unwatch: () => void = () => {};
   /** The password is being checked: nothing is taken. */
   #checkingLogin: boolean = false;
   /** Arrived but not started: one read of the socket may bring more than there is room for. */
@@ -139,28 +126,16 @@ export class NativeConnection {
       this.#fail(CLOSE_HANDSHAKE_TIMEOUT, new BurrowError('HANDSHAKE_TIMEOUT'));
     });
     socket.setNoDelay(true);
-    this.#limitFirstFrame();
+    limitFirstFrames(socket, {
+      isOver: () => this.#work !== undefined,
+      framesMax: () => (this.#phase === 'greeting' ? 1 : 2),
+      onTooLarge: (error) => this.#fail(CLOSE_TOO_LARGE, error),
+    });
     webSocket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
     webSocket.on('pong', () => this.#onHeard());
     webSocket.on('ping', () => this.#onHeard());
     webSocket.on('error', (error) => this.#onWebSocketError(error));
     webSocket.on('close', () => this.#onClose());
-  }
-
-  /** `ws` would collect a first frame of any size up to its maximum before it hands it over. The same for the login. */
-  #limitFirstFrame(): void {
-    const socket = this.#socket;
-    const start = socket.bytesRead;
-    const check = (): void => {
-      if (this.#work !== undefined) {
-        socket.off('data', check);
-        return;
-      }
-      const frames = this.#phase === 'greeting' ? 1 : 2;
-      const bytesMax = start + (HELLO_FRAME_BYTES_MAX + FIRST_FRAME_SLACK_BYTES) * frames;
-      if (socket.bytesRead > bytesMax) this.#fail(CLOSE_TOO_LARGE, firstFrameTooLarge());
-    };
-    socket.on('data', check);
   }
 
   /** Called regularly: pings, and closes what is idle, too slow or takes nothing. */
@@ -289,26 +264,12 @@ export class NativeConnection {
         `This broker speaks protocol versions ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}, the client ${protocolVersionMin} to ${protocolVersionMax}.`,
       );
     }
-    const { access, limits, nodeId, clusterId, software, batchBytesMax } = this.#context;
-    const identity = access.withoutLogin(this.#isLoopback);
+    const identity = this.#context.access.withoutLogin(this.#isLoopback);
     if (identity === undefined) this.#phase = 'authenticating';
     else this.#letIn(identity);
-    this.#send(
-      encodeResponse('hello', frame.correlationId, {
-        protocolVersion: Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX),
-        software,
-        nodeId,
-        clusterId,
-        limits: {
-          frameBytesMax: limits.frameBytesMax,
-          inFlightRequestsMax: limits.inFlightRequestsMax,
-          inFlightBytesMax: limits.inFlightBytesMax,
-          idleTimeoutMs: limits.idleTimeoutMs,
-          batchBytesMax,
-        },
-        loginNeeded: identity === undefined,
-      }),
-    );
+    const version = Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX);
+    const answer = helloAnswer(this.#context, version, { loginNeeded: identity === undefined });
+    this.#send(encodeResponse('hello', frame.correlationId, answer));
   }
 
   /** The one try that a connection has. */
@@ -350,36 +311,18 @@ export class NativeConnection {
     this.#phase = 'open';
     this.#deadline.cancel();
     const { access, clock, limits } = this.#context;
-    const { queueService, ...services } = access.servicesFor(identity);
-    const streams = new PushStreams({
-      service: services.service,
+    this.#work = openWork({
+      services: access.servicesFor(identity),
+      clock,
       limits,
+      peer: { clientId: this.#clientId!, host: this.#socket.remoteAddress ?? '' },
       send: (parts, onTaken) => this.#sendParts(parts, onTaken),
-      owesTooMuch: () => this.#owesTooMuch(),
       onTaken: this.#onTaken,
-      onUnexpected: (error) => this.#log('pushing failed', toBurrowError(error)),
+      owesTooMuch: () => this.#owesTooMuch(),
+      isOpen: () => this.#phase === 'open',
+      onUnexpected: (text, error) => this.#log(text, toBurrowError(error)),
     });
-    const queueSessions = new QueueSessions({
-      service: queueService,
-      onEnded: (virtualHost, error) => queueChannels.endAll(virtualHost, error),
-      onUnexpected: (error) => this.#log('closing a session failed', toBurrowError(error)),
-    });
-    const queueChannels = new QueueChannels({
-      sessions: queueSessions,
-      limits,
-      send: (parts) => this.#sendParts(parts, this.#onTaken),
-      // Who is told to leave settles nothing any more.
-      owesTooMuch: () => this.#phase !== 'open' || this.#owesTooMuch(),
-      onUnexpected: (error) => this.#log('publishing failed', toBurrowError(error)),
-    });
-    const peer = { clientId: this.#clientId!, host: this.#socket.remoteAddress ?? '' };
-    this.#work = {
-      context: { ...services, queues: queueSessions, clock, limits, peer },
-      streams,
-      queueSessions,
-      queueChannels,
-      unwatch: access.watch(identity, () => this.goAway()),
-    };
+    this.#unwatch = access.watch(identity, () => this.goAway());
   }
 
   #onRequest(frame: RequestFrame, bytes: number): void {
@@ -611,7 +554,7 @@ export class NativeConnection {
     this.#deadline.cancel();
     this.#backlog.length = 0;
     this.#serial.length = 0;
-    this.#work?.unwatch();
+    this.#unwatch();
     this.#work?.streams.close();
     this.#work?.queueChannels.close();
     this.#work?.queueSessions.close();
@@ -646,14 +589,12 @@ export class NativeConnection {
   }
 }
 
-function firstFrameTooLarge(): BurrowError {
-  return new BurrowError('FRAME_TOO_LARGE', `The first frame may have ${HELLO_FRAME_BYTES_MAX} bytes.`);
-}
-
-function closeReason(error: BurrowError): string {
-  const text = `${error.code}: ${error.message}`;
-  const bytes = new Uint8Array(CLOSE_REASON_BYTES_MAX);
-  // Stops before a character that does not fit.
-  const { written } = new TextEncoder().encodeInto(text, bytes);
-  return new TextDecoder().decode(bytes.subarray(0, written));
+function helloAnswer(
+  { limits, nodeId, clusterId, software, batchBytesMax }: ConnectionContext,
+  protocolVersion: number,
+  { loginNeeded }: { readonly loginNeeded: boolean },
+): ResponseOf<'hello'> {
+  const { frameBytesMax, inFlightRequestsMax, inFlightBytesMax, idleTimeoutMs } = limits;
+  const told = { frameBytesMax, inFlightRequestsMax, inFlightBytesMax, idleTimeoutMs, batchBytesMax };
+  return { protocolVersion, software, nodeId, clusterId, limits: told, loginNeeded };
 }
