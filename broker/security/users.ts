@@ -89,8 +89,11 @@ export class Users implements UserService {
     const user = this.#users.get(name);
     const isRight = this.#passwords.isRight(password, user?.definition.password);
     if (typeof isRight === 'boolean') return isRight ? user : undefined;
-    // The user may have changed meanwhile.
-    return isRight.then((isStillRight) => (isStillRight && this.#users.get(name) === user ? user : undefined));
+    return isRight.then((wasRight) => {
+      // It may have changed meanwhile.
+      const now = this.#users.get(name);
+      return wasRight && now?.incarnation === user?.incarnation && isSameHash(now, user) ? now : undefined;
+    });
   }
 
   list(): readonly UserDescription[] {
@@ -220,13 +223,25 @@ export class Users implements UserService {
   #apply(set: readonly CoordinatorEntry[], removed: readonly string[]): void {
     const changed = set.map(({ key, value, createRevision }) => {
       const name = key.slice(PREFIX.length);
-      return new User(decodeUser(key, name, value), createRevision);
+      const user = new User(decodeUser(key, name, value), createRevision);
+      const before = this.#users.get(name);
+      // The very object, as which its password is known.
+      return before !== undefined && isSameHash(user, before)
+        ? new User({ ...user.definition, password: before.definition.password }, createRevision)
+        : user;
     });
     for (const key of removed) this.#users.delete(key.slice(PREFIX.length));
     for (const user of changed) this.#users.set(user.name, user);
     this.version++;
     this.onChanged();
   }
+}
+
+function isSameHash(one: User | undefined, other: User | undefined): boolean {
+  const [a, b] = [one?.definition.password, other?.definition.password];
+  return (
+    a !== undefined && b !== undefined && Buffer.compare(a.salt, b.salt) === 0 && Buffer.compare(a.hash, b.hash) === 0
+  );
 }
 
 function invalid(text: string): BurrowError {
