@@ -81,6 +81,7 @@ export class NativeConnection {
   readonly #onClosed: () => void;
   readonly #budget: FetchBudget;
   readonly #liveness: Liveness;
+  readonly #isLoopback: boolean;
   readonly #outgoing: Outgoing;
   #phase: Phase = 'greeting';
   /** Once the peer has said hello. */
@@ -115,6 +116,7 @@ export class NativeConnection {
   ) {
     this.#webSocket = webSocket;
     this.#socket = socket;
+    this.#isLoopback = isLoopbackAddress(socket.remoteAddress);
     this.#outgoing = new Outgoing(socket);
     this.#context = context;
     this.#onClosed = onClosed;
@@ -234,7 +236,7 @@ export class NativeConnection {
     try {
       const frame = decodeRequestFrame(data);
       if (this.#phase === 'greeting') this.#greet(frame, data.length);
-      else if (this.#phase === 'authenticating') this.#authenticate(frame);
+      else if (this.#phase === 'authenticating') this.#authenticate(frame, data.length);
       else this.#onRequest(frame, data.length);
     } catch (error) {
       const typed = toBurrowError(error);
@@ -267,13 +269,13 @@ export class NativeConnection {
     const identity = this.#context.access.withoutLogin(this.#isLoopback);
     if (identity === undefined) this.#phase = 'authenticating';
     else this.#letIn(identity);
-    const version = Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX);
-    const answer = helloAnswer(this.#context, version, { loginNeeded: identity === undefined });
+    const answer = helloAnswer(this.#context, protocolVersionMax, { loginNeeded: identity === undefined });
     this.#send(encodeResponse('hello', frame.correlationId, answer));
   }
 
   /** The one try that a connection has. */
-  #authenticate({ api, correlationId, body }: RequestFrame): void {
+  #authenticate({ api, correlationId, body }: RequestFrame, bytes: number): void {
+    if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
     const refuse = (error: BurrowError, user: string | undefined): void => {
       this.#context.logger.warn({ peer: this.#socket.remoteAddress, user, code: error.code }, 'native login refused');
       this.#send(encodeErrorResponse(correlationId, error));
@@ -301,10 +303,6 @@ export class NativeConnection {
       .then(finish)
       .catch((error: unknown) => refuse(toBurrowError(error), user))
       .catch((error: unknown) => this.#log('checking a login failed', toBurrowError(error)));
-  }
-
-  get #isLoopback(): boolean {
-    return isLoopbackAddress(this.#socket.remoteAddress);
   }
 
   #letIn(identity: Identity): void {
@@ -591,10 +589,11 @@ export class NativeConnection {
 
 function helloAnswer(
   { limits, nodeId, clusterId, software, batchBytesMax }: ConnectionContext,
-  protocolVersion: number,
+  protocolVersionMax: number,
   { loginNeeded }: { readonly loginNeeded: boolean },
 ): ResponseOf<'hello'> {
   const { frameBytesMax, inFlightRequestsMax, inFlightBytesMax, idleTimeoutMs } = limits;
   const told = { frameBytesMax, inFlightRequestsMax, inFlightBytesMax, idleTimeoutMs, batchBytesMax };
+  const protocolVersion = Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX);
   return { protocolVersion, software, nodeId, clusterId, limits: told, loginNeeded };
 }
