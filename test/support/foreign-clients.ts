@@ -19,7 +19,9 @@ const KAFKA_PYTHON = ['kafka-python==3.0.12', 'python-snappy==0.7.3', 'lz4==4.4.
 /** Brings a librdkafka of its own, years newer than Debian's: it asks for topics by id, and checks versions otherwise. */
 const NEW_CONFLUENT_KAFKA = ['confluent-kafka==2.16.1'];
 const PIKA = ['pika==1.4.4'];
-const JAVA_CLIENT = { version: '5.37.1', slf4j: 'org.slf4j:slf4j-api:1.7.36' };
+const JAVA_CLIENT = 'com.rabbitmq:amqp-client:5.37.1';
+/** What the Java client needs, and the driver: its JSON. */
+const JAVA_LIBRARIES = ['org.slf4j:slf4j-api:1.7.36', 'com.google.code.gson:gson:2.11.0'];
 const INSTALL_TIMEOUT_MS = 240_000;
 
 export type ForeignClient = { readonly program: string } | { readonly missing: string };
@@ -70,7 +72,7 @@ export async function ensureJavaClient(source: string): Promise<ForeignClient> {
   const name = 'the Java client of AMQP';
   const jdk = await ensure(name, 'javac', ['-version'], ['default-jdk-headless']);
   if ('missing' in jdk) return jdk;
-  const folder = `java-amqp-client-${JAVA_CLIENT.version}-${await digest([source])}`;
+  const folder = `${JAVA_CLIENT.replaceAll(':', '-')}-${await digest([source])}`;
   const built = await ensureBuilt(folder, 'classes', async (building) => {
     await fetchJars(building);
     const arguments_ = ['-d', join(building, 'classes'), '-cp', join(building, '*'), source];
@@ -84,14 +86,14 @@ export async function ensureJavaClient(source: string): Promise<ForeignClient> {
 async function fetchJars(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   if (await works('mvn', ['--version'])) {
-    for (const artifact of [`com.rabbitmq:amqp-client:${JAVA_CLIENT.version}`, JAVA_CLIENT.slf4j]) {
+    for (const artifact of [JAVA_CLIENT, ...JAVA_LIBRARIES]) {
       const goal = ['-q', '-B', 'dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${folder}`];
       await run('mvn', goal, { timeout: INSTALL_TIMEOUT_MS });
     }
     return;
   }
-  const jars = ['rabbitmq-client.jar', 'slf4j-api.jar'].map((name) => join('/usr/share/java', name));
-  if (!jars.every((jar) => existsSync(jar))) await aptInstall(['librabbitmq-client-java', 'libslf4j-java']);
+  const jars = ['rabbitmq-client.jar', 'slf4j-api.jar', 'gson.jar'].map((name) => join('/usr/share/java', name));
+  if (!jars.every((jar) => existsSync(jar))) await aptInstall(['librabbitmq-client-java', 'libslf4j-java', 'libgoogle-gson-java']);
   for (const jar of jars) await copyFile(jar, join(folder, basename(jar)));
 }
 

@@ -1,3 +1,6 @@
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import com.google.gson.ToNumberPolicy;
 import com.rabbitmq.client.AMQP;
 import com.rabbitmq.client.AuthenticationFailureException;
 import com.rabbitmq.client.Channel;
@@ -9,8 +12,6 @@ import com.rabbitmq.client.Envelope;
 import com.rabbitmq.client.GetResponse;
 import com.rabbitmq.client.LongString;
 import com.rabbitmq.client.ShutdownSignalException;
-import com.rabbitmq.tools.json.JSONReader;
-import com.rabbitmq.tools.json.JSONWriter;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -27,20 +28,28 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /** RabbitMQ's Java client, driven by lines of JSON (see driven-client.ts). Calls run one after the other. */
-@SuppressWarnings("deprecation") // The JSON that comes with the client is enough here.
 public class AmqpDriver {
     /** The answer comes later, from a callback. */
     private static final Object LATER = new Object();
 
+    private static final Gson JSON = new GsonBuilder()
+        .serializeNulls()
+        .disableHtmlEscaping()
+        .setObjectToNumberStrategy(ToNumberPolicy.LONG_OR_DOUBLE)
+        .create();
     private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     private static final Map<Integer, Connection> connections = new HashMap<>();
     private static final Map<Integer, DrivenChannel> channels = new HashMap<>();
     private static final Map<Integer, Survivor> survivors = new HashMap<>();
 
     public static void main(String[] words) throws IOException {
+        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
+            error.printStackTrace();
+            Runtime.getRuntime().halt(1);
+        });
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            Request request = new Request(new JSONReader().read(line));
+            Request request = new Request(JSON.fromJson(line, Object.class));
             try {
                 Object result = perform(request);
                 if (result != LATER) answer(request.number("id"), result);
@@ -48,6 +57,8 @@ public class AmqpDriver {
                 tell("id", request.number("id"), "error", replyError(error));
             }
         }
+        // Connections have threads that would go on.
+        System.exit(0);
     }
 
     /** The fields of a call. */
@@ -213,7 +224,10 @@ public class AmqpDriver {
                     return LATER;
                 case "get":
                     GetResponse found = channel.basicGet(queue, request.flag("noAck"));
-                    return found == null ? null : delivery(found.getEnvelope(), found.getProps(), found.getBody());
+                    if (found == null) return null;
+                    Map<String, Object> message = delivery(found.getEnvelope(), found.getProps(), found.getBody());
+                    message.put("messageCount", found.getMessageCount());
+                    return message;
                 case "forward":
                     GetResponse taken = channel.basicGet(request.text("from"), true);
                     channel.basicPublish("", request.text("to"), taken.getProps(), taken.getBody());
@@ -271,7 +285,6 @@ public class AmqpDriver {
             public void handleDelivery(String tag, Envelope envelope, AMQP.BasicProperties properties, byte[] body) {
                 Map<String, Object> message = delivery(envelope, properties, body);
                 message.put("consumerTag", tag);
-                message.remove("messageCount");
                 tell("event", "delivery", "channel", number, "message", message);
             }
 
@@ -438,6 +451,6 @@ public class AmqpDriver {
     }
 
     private static synchronized void tell(Object... namesAndValues) {
-        OUT.println(new JSONWriter().write(fields(namesAndValues)));
+        OUT.println(JSON.toJson(fields(namesAndValues)));
     }
 }
