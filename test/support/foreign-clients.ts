@@ -93,7 +93,8 @@ async function fetchJars(folder: string): Promise<void> {
     return;
   }
   const jars = ['rabbitmq-client.jar', 'slf4j-api.jar', 'gson.jar'].map((name) => join('/usr/share/java', name));
-  if (!jars.every((jar) => existsSync(jar))) await aptInstall(['librabbitmq-client-java', 'libslf4j-java', 'libgoogle-gson-java']);
+  if (!jars.every((jar) => existsSync(jar)))
+    await aptInstall(['librabbitmq-client-java', 'libslf4j-java', 'libgoogle-gson-java']);
   for (const jar of jars) await copyFile(jar, join(folder, basename(jar)));
 }
 

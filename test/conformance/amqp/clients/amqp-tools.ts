@@ -11,8 +11,8 @@ import {
   type ClientChannel,
   type ConnectOptions,
   type Delivery,
-  type Feature,
   FEATURES,
+  type Feature,
   type Publish,
   ReplyError,
 } from '../client-adapter.ts';
@@ -20,7 +20,7 @@ import {
 const WHY = 'amqp-tools have no way to do it';
 const CANNOT = Object.fromEntries(Object.keys(FEATURES).map((feature) => [feature, WHY])) as Record<Feature, string>;
 /** Of each body a line. */
-const CONSUMING_COMMAND = ['sh', '-c', 'base64 -w0; echo'];
+const CONSUMING_COMMAND = ['--', 'sh', '-c', 'base64 -w0; echo'];
 const NOTHING_THERE = 2;
 
 class ToolChannel implements ClientChannel {
@@ -34,7 +34,11 @@ class ToolChannel implements ClientChannel {
   readonly #consumers = new Map<string, ChildProcess>();
   #onClosed!: (error: ReplyError) => void;
 
-  constructor(prefix: string, target: AmqpTarget, { user = 'guest', password = 'guest', virtualHost = '/' }: ConnectOptions) {
+  constructor(
+    prefix: string,
+    target: AmqpTarget,
+    { user = 'guest', password = 'guest', virtualHost = '/' }: ConnectOptions,
+  ) {
     this.#prefix = prefix;
     this.#url = `amqp://${user}:${password}@${target.host}:${target.port}/${encodeURIComponent(virtualHost)}`;
     this.closed = new Promise((resolve) => {
@@ -42,7 +46,10 @@ class ToolChannel implements ClientChannel {
     });
   }
 
-  #start(tool: string, words: readonly string[]): { child: ChildProcess; ended: Promise<{ code: number; error: string }> } {
+  #start(
+    tool: string,
+    words: readonly string[],
+  ): { child: ChildProcess; ended: Promise<{ code: number; error: string }> } {
     const child = spawn(`${this.#prefix}${tool}`, [`--url=${this.#url}`, ...words], { stdio: 'pipe' });
     let error = '';
     child.stderr.on('data', (chunk: Buffer) => {
@@ -70,7 +77,8 @@ class ToolChannel implements ClientChannel {
   }
 
   async deleteQueue(queue: string, { ifUnused = false, ifEmpty = false } = {}) {
-    const flags = [...(ifUnused ? ['-u'] : []), ...(ifEmpty ? ['-e'] : [])];
+    // The short -u is taken for the URL.
+    const flags = [...(ifUnused ? ['--if-unused'] : []), ...(ifEmpty ? ['--if-empty'] : [])];
     return Number(await this.#run('delete-queue', ['-q', queue, ...flags]));
   }
 

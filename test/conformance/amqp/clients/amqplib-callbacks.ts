@@ -1,13 +1,6 @@
 /** amqplib's interface of callbacks. */
 import amqp, { type Channel, type ConfirmChannel, type Connection, type Message } from 'amqplib/callback_api';
-import {
-  type AmqpClient,
-  type ClientChannel,
-  type Delivery,
-  type Publish,
-  type ReplyError,
-  type ReturnedMessage,
-} from '../client-adapter.ts';
+import type { AmqpClient, ClientChannel, Delivery, Publish, ReplyError, ReturnedMessage } from '../client-adapter.ts';
 import { messageFromAmqplib, publishToAmqplib } from './amqplib-headers.ts';
 import { AMQPLIB_CANNOT, amqplibUrl, RECOVERY, SOCKET, settled, toReplyError } from './amqplib-promises.ts';
 

@@ -29,7 +29,10 @@ interface AmqplibMessage {
 const isPresent = ([, value]: [string, unknown]): boolean => value !== undefined;
 
 /** amqplib gives empty headers where a message has none. */
-export function propertiesFromAmqplib({ headers = {}, ...properties }: AmqplibMessage['properties']): MessageProperties {
+export function propertiesFromAmqplib({
+  headers = {},
+  ...properties
+}: AmqplibMessage['properties']): MessageProperties {
   const plain = headersFromAmqplib(headers);
   return {
     ...Object.fromEntries(Object.entries(properties).filter(isPresent)),

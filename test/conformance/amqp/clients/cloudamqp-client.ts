@@ -1,5 +1,11 @@
 /** @cloudamqp/amqp-client over TCP. */
-import { type AMQPBaseClient, type AMQPChannel, AMQPClient, type AMQPMessage, AMQPSession } from '@cloudamqp/amqp-client';
+import {
+  type AMQPBaseClient,
+  type AMQPChannel,
+  AMQPClient,
+  type AMQPMessage,
+  AMQPSession,
+} from '@cloudamqp/amqp-client';
 import type { AmqpTarget } from '../../../support/amqp-target.ts';
 import {
   type AmqpClient,

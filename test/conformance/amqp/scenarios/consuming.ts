@@ -28,7 +28,10 @@ export const CONSUMING: readonly Scenario[] = [
     needs: ['settling'],
     async run(bed) {
       const { channel, queue } = await bed.channelAndQueue();
-      await bed.fill(queue, Array.from({ length: 8 }, (_, index) => String(index)));
+      await bed.fill(
+        queue,
+        Array.from({ length: 8 }, (_, index) => String(index)),
+      );
       await channel.prefetch(3);
       const consumerTag = await channel.consume(queue);
       const deliveries = await delivered(channel, 3);
