@@ -203,6 +203,7 @@ export class QueueConsumer {
     // Handlers may have ended after the subscription was lost.
     if (subscription !== undefined && !subscription.channel.ended) {
       if (timeoutMs > 0) await subscription.flushDurably().catch(ignore);
+      else subscription.flush();
       subscription.channel.close();
     }
     this.#finish(undefined);

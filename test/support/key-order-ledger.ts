@@ -46,6 +46,11 @@ export class KeyOrderLedger {
   readonly #unsure = new Map<unknown, Set<KeyedMessage>>();
   readonly counts = { published: 0, deliveries: 0, redeliveries: 0, settled: 0, returned: 0, lost: 0, deaths: 0 };
 
+  /** Messages that are not settled: those that were lost or came again are counted roughly. */
+  get left(): number {
+    return this.counts.published - this.counts.settled;
+  }
+
   publish(key: string): KeyedMessage {
     let entry = this.#keys.get(key);
     if (entry === undefined) {
