@@ -522,8 +522,12 @@ export class Queue implements HostedQueue {
     this.dispatch();
   }
 
-  /** Resolves when everything that was settled before the call is durable. */
+  /**
+   * Resolves when everything that was settled before the call is durable. What was rejected is once its dead letters are; one that
+   * found no place is back in the queue then, as the strategy of the queue has it.
+   */
   async settlementsSynced(): Promise<void> {
+    await this.#dead.settled();
     await this.#settlements?.synced();
   }
 
@@ -539,6 +543,7 @@ export class Queue implements HostedQueue {
     this.#closeReason = reason;
     if (this.#timer !== undefined) this.#options.deadlines.remove(this.#timer);
     this.#settlements?.close();
+    this.#dead.close();
     for (const consumer of [...this.#ring.consumers]) {
       this.#ring.remove(consumer);
       consumer.onQueueClosed(reason);

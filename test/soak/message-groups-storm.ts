@@ -231,8 +231,10 @@ class Worker {
   readonly #link: Link;
   readonly #random: SeededRandom;
   #consumer: QueueConsumer | undefined;
-  /** Who holds messages now, for the ledger: the consumer, until its connection breaks. */
+  /** Who holds messages now, for the ledger: a consumer, until it goes or its connection breaks. */
   #life: object = {};
+  /** Earlier ones on the connection as it is now: their last words may be on their way. */
+  #earlier: object[] = [];
   #held: Held[] = [];
   /** Deliveries come by a connection that is lost already. */
   #isLost = false;
@@ -352,6 +354,8 @@ class Worker {
     if (consumer === undefined) return;
     this.#storm.counts.leaves++;
     this.#storm.ledger.closed(this.#life);
+    this.#earlier.push(this.#life);
+    this.#life = {};
     this.#held = [];
     await consumer.close({ timeoutMs: 0 });
   }
@@ -362,7 +366,7 @@ class Worker {
     const { proxy } = this.#link;
     proxy.cutOff();
     this.#storm.counts.cuts++;
-    this.#storm.ledger.lost(this.#life);
+    for (const life of [this.#life, ...this.#earlier]) this.#storm.ledger.lost(life);
     this.onLost();
     const life = this.#life;
     await isDisconnected(this.#link);
@@ -375,6 +379,7 @@ class Worker {
     this.#isLost = true;
     this.#held = [];
     this.#life = {};
+    this.#earlier = [];
   }
 
   onRestored(): void {
