@@ -14,6 +14,8 @@ describe('message groups of 10,000 keys with 20 consumers that come, die, give b
       for (const [name, value] of Object.entries(result)) sums.set(name, (sums.get(name) ?? 0) + value);
     }
     console.log(`${SEEDS} seeds: ${JSON.stringify(Object.fromEntries(sums))}`);
+    // Consumers here know at once what becomes of what they settle.
+    sums.delete('lost');
     for (const [name, sum] of sums) expect(sum, name).toBeGreaterThanOrEqual(SEEDS);
   });
 

@@ -28,6 +28,16 @@ test('it takes what may be: in order, again after it came back, again after a lo
   ledger.checkDrained();
 });
 
+test('it takes a settlement that arrived over a connection that broke, and was not stored when the broker died', () => {
+  const { ledger, first } = twoMessages();
+  ledger.delivered('a', 'k', 0);
+  ledger.settled('a', first);
+  ledger.lost('a');
+  ledger.delivered('b', 'k', 1);
+  ledger.died();
+  ledger.delivered('b', 'k', 0);
+});
+
 test.each<[string, (beds: ReturnType<typeof twoMessages>) => void, RegExp]>([
   [
     'two of a key in process',

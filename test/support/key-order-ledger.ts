@@ -18,8 +18,11 @@ type Place =
   /** Rejected; its dead letter has not arrived. The next of its key waits for that. */
   | 'doomed'
   | 'settled'
-  /** Settled by somebody whose word may not have arrived, or may not have been stored. */
+  /** Settled by somebody whose word may not have arrived. */
   | 'maybe settled'
+  /** Settled before the broker died, which may not have been stored. */
+  | 'maybe back'
+  /** Settled, and stored so. */
   | 'gone';
 
 export interface KeyedMessage {
@@ -27,6 +30,8 @@ export interface KeyedMessage {
   /** Counts from 0 in its key. */
   readonly number: number;
   place: Place;
+  /** Where it has been, for whoever must find out. */
+  readonly history: Place[];
 }
 
 interface Key {
@@ -57,14 +62,14 @@ export class KeyOrderLedger {
       entry = { messages: [], low: 0, last: -1, holder: undefined };
       this.#keys.set(key, entry);
     }
-    const message: KeyedMessage = { key, number: entry.messages.length, place: 'sent' };
+    const message: KeyedMessage = { key, number: entry.messages.length, place: 'sent', history: [] };
     entry.messages.push(message);
     this.counts.published++;
     return message;
   }
 
   stored(message: KeyedMessage): void {
-    if (message.place === 'sent' || message.place === 'unknown') message.place = 'stored';
+    if (message.place === 'sent' || message.place === 'unknown') move(message, 'stored');
   }
 
   delivered(consumer: unknown, key: string, number: number): KeyedMessage {
@@ -76,14 +81,14 @@ export class KeyOrderLedger {
     if (holder !== undefined)
       throw new Error(`${name} is delivered while ${key} ${holder.message.number} is in process`);
     if (message.place === 'settled' || message.place === 'gone' || message.place === 'doomed') {
-      throw new Error(`${name} is delivered although it is ${message.place}`);
+      throw new Error(`${name} is delivered although it is ${message.place} (${message.history.join(', ')})`);
     }
     if (number < entry.last) throw new Error(`${name} is delivered after ${key} ${entry.last}`);
     for (let before = entry.low; before < number; before++) this.#pass(entry.messages[before]!, name);
     while (entry.messages[entry.low]!.place === 'gone') entry.low++;
     this.counts.deliveries++;
     if (number === entry.last) this.counts.redeliveries++;
-    message.place = 'in process';
+    move(message, 'in process');
     entry.last = number;
     entry.holder = { consumer, message };
     setOf(this.#held, consumer).add(message);
@@ -96,11 +101,13 @@ export class KeyOrderLedger {
       case 'settled':
       case 'gone':
         return;
-      case 'unknown':
-        message.place = 'gone';
-        return;
       case 'maybe settled':
-        message.place = 'gone';
+        move(message, 'settled');
+        setOf(this.#unsure, undefined).add(message);
+        return;
+      case 'unknown':
+      case 'maybe back':
+        move(message, 'gone');
         return;
       default:
         throw new Error(`${name} overtakes ${message.key} ${message.number}, which is ${message.place}`);
@@ -114,21 +121,21 @@ export class KeyOrderLedger {
   }
 
   #isSettled(consumer: unknown, message: KeyedMessage): void {
-    message.place = 'settled';
+    move(message, 'settled');
     this.counts.settled++;
     setOf(this.#unsure, consumer).add(message);
   }
 
   returned(consumer: unknown, message: KeyedMessage): void {
     this.#release(consumer, message);
-    message.place = 'stored';
+    move(message, 'stored');
     this.counts.returned++;
   }
 
   /** Nobody gets it any more, but it is not settled before its dead letter has arrived. */
   doomed(consumer: unknown, message: KeyedMessage): void {
     this.#release(consumer, message);
-    message.place = 'doomed';
+    move(message, 'doomed');
   }
 
   /** The dead letter has arrived, or has not and the message is back. */
@@ -136,7 +143,7 @@ export class KeyOrderLedger {
     const message = this.#keys.get(key)!.messages[number]!;
     if (message.place !== 'doomed') throw new Error(`${key} ${number} is dead-lettered while it is ${message.place}`);
     if (done) this.#isSettled(undefined, message);
-    else message.place = 'stored';
+    else move(message, 'stored');
   }
 
   /** The consumer is gone and everybody knows: what it had is back. */
@@ -149,20 +156,22 @@ export class KeyOrderLedger {
   lost(consumer: unknown): void {
     this.counts.lost++;
     this.closed(consumer);
-    for (const message of this.#unsure.get(consumer) ?? []) message.place = 'maybe settled';
+    for (const message of this.#unsure.get(consumer) ?? []) move(message, 'maybe settled');
     this.#unsure.delete(consumer);
   }
 
   /** The broker has died. */
   died(): void {
     this.counts.deaths++;
-    for (const consumer of [...this.#held.keys(), ...this.#unsure.keys()]) this.lost(consumer);
+    for (const consumer of [...this.#held.keys()]) this.closed(consumer);
+    this.#unsure.clear();
     for (const entry of this.#keys.values()) {
       entry.last = -1;
       for (let index = entry.low; index < entry.messages.length; index++) {
         const message = entry.messages[index]!;
-        if (message.place === 'sent') message.place = 'unknown';
-        else if (message.place === 'doomed') message.place = 'stored';
+        if (message.place === 'sent') move(message, 'unknown');
+        else if (message.place === 'doomed') move(message, 'stored');
+        else if (message.place === 'settled' || message.place === 'maybe settled') move(message, 'maybe back');
       }
     }
   }
@@ -178,7 +187,7 @@ export class KeyOrderLedger {
       if (message.place === 'in process' || message.place === 'stored') {
         throw new Error(`${message.key} ${message.number} was settled durably, and is ${message.place}`);
       }
-      message.place = 'gone';
+      move(message, 'gone');
     }
     const gone = new Set(messages);
     for (const unsure of this.#unsure.values())
@@ -211,6 +220,11 @@ export class KeyOrderLedger {
     entry.holder = undefined;
     this.#held.get(consumer)!.delete(message);
   }
+}
+
+function move(message: KeyedMessage, place: Place): void {
+  message.history.push(message.place);
+  message.place = place;
 }
 
 function isLeft({ place }: KeyedMessage): boolean {
