@@ -164,8 +164,8 @@ export class QueueConsumer {
   }
 
   /**
-   * Resolves when everything that was settled so far is on stable storage. Rejects with CONNECTION_LOST if that is not known: what was
-   * settled since the last flush may come again.
+   * Resolves when everything that was settled so far is on stable storage, dead letters of what was rejected included. Rejects with
+   * CONNECTION_LOST if that is not known: what was settled since the last flush may come again.
    */
   async flush(): Promise<void> {
     const subscription = this.#subscription;
