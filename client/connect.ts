@@ -242,7 +242,7 @@ export class Client {
 
   /** Sorted. */
   async listVirtualHosts(): Promise<string[]> {
-    return (await listVirtualHostsRequest(this.virtualHost().target())).sort();
+    return (await this.virtualHost().read(listVirtualHostsRequest)).sort();
   }
 
   /** Lists, reads, replays and purges what subscribers have given up. */
