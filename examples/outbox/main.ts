@@ -5,10 +5,12 @@
  * the broker are killed with kill -9 again and again; in the end the three must tell the same story.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '../../client/index.ts';
 import { type ExampleRun, runExample } from '../support/example-run.ts';
 import { audit, gatherFacts } from './audit.ts';
 import { ORDERS_TOPIC, PARTITIONS } from './events.ts';
 
+const MORE_EVENTS = 30;
 const PARTS = ['shop', 'relay', 'billing', 'broker'];
 
 await runExample('outbox', { kills: 12 }, async (run) => {
@@ -19,13 +21,13 @@ await runExample('outbox', { kills: 12 }, async (run) => {
   supervisor.startService('billing', new URL('./billing/billing.js', import.meta.url));
 
   const victims = PARTS.filter((name) => name !== 'broker' || supervisor.hasBroker);
+  await run.waitFor('the first orders', moreEvents(client));
   for (let kill = 0; kill < run.kills; kill++) {
     // Long enough for the part to be at work again, too.
     await run.waitFor('the pause', sleep(random.integer(150, 700)));
     await supervisor.kill(random.pick(victims));
   }
-
-  await run.waitFor('the last orders', sleep(500));
+  await run.waitFor('the last orders', moreEvents(client));
   await run.waitFor('the shop', supervisor.stop('shop'));
   await run.waitFor('the relay', supervisor.stop('relay'));
   await run.waitFor('billing', billingHasReadAll(run));
@@ -41,6 +43,16 @@ await runExample('outbox', { kills: 12 }, async (run) => {
   if (complaints.length === 0) tell('Each order has its event, each event its order, each is entered once, in order.');
   return complaints;
 });
+
+/** Resolves when there are some more events than now: shop, relay and broker work. */
+async function moreEvents(client: Client): Promise<void> {
+  const count = async () => {
+    const ends = await client.admin().offsets(ORDERS_TOPIC, 'latest');
+    return ends.reduce((sum, { offset }) => sum + offset, 0);
+  };
+  const wanted = (await count()) + MORE_EVENTS;
+  while ((await count()) < wanted) await sleep(50);
+}
 
 /** Resolves when billing's group has committed everything that is in the topic. */
 async function billingHasReadAll({ client }: ExampleRun): Promise<void> {

@@ -12,6 +12,8 @@ interface Part {
   readonly program: string;
   readonly words: readonly string[];
   child: ChildProcess;
+  /** Resolves when it has said something: from then on it can be asked to stop. */
+  ready: Promise<unknown>;
   startedMs: number;
   /** Deaths in a row soon after the start. */
   failedStarts: number;
@@ -30,6 +32,7 @@ export class Supervisor {
   readonly #parts = new Map<string, Part>();
   #fail!: (error: Error) => void;
   #url: string | undefined;
+  #isClosing = false;
 
   /** `tell` is given one line for each start and each death. */
   constructor(folder: string, tell: (line: string) => void) {
@@ -59,8 +62,10 @@ export class Supervisor {
     }
     const program = new URL('./broker.js', import.meta.url);
     const words = ['--folder', path.join(this.folder, 'broker')];
-    const { child } = this.#start('broker', fileURLToPath(program), words);
-    const [{ port }] = (await Promise.race([once(child, 'message'), this.failed])) as [{ port: number }];
+    const { ready } = this.#start('broker', fileURLToPath(program), words);
+    const [message] = (await Promise.race([ready, this.failed])) as [{ port: number } | number | null];
+    if (typeof message !== 'object' || message === null) throw new Error('the broker did not start');
+    const { port } = message;
     this.#url = `ws://127.0.0.1:${port}`;
     // It must come back where its clients look for it.
     this.#parts.set('broker', { ...this.#parts.get('broker')!, words: [...words, '--port', String(port)] });
@@ -78,16 +83,15 @@ export class Supervisor {
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   }
 
-  /** Asks parts to finish what they do; resolves when they have ended. */
+  /** Asks parts to finish what they do; resolves when they have. One that dies over it is started and asked again. */
   async stop(...names: readonly string[]): Promise<void> {
     await Promise.all(names.map((name) => this.#stop(name)));
   }
 
-  /** Stops everything, the broker last. */
+  /** Ends everything that is left, services at once. */
   async close(): Promise<void> {
-    const names = [...this.#parts.keys()];
-    for (const part of this.#parts.values()) part.isStopping = true;
-    await this.stop(...names.filter((name) => name !== 'broker'));
+    this.#isClosing = true;
+    for (const { name, child } of this.#parts.values()) if (name !== 'broker') child.kill('SIGKILL');
     await this.stop('broker');
   }
 
@@ -99,7 +103,8 @@ export class Supervisor {
 
   #start(name: string, program: string, words: readonly string[], failedStarts = 0): Part {
     const child = spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    const part = { name, program, words, child, startedMs: performance.now(), failedStarts, isStopping: false };
+    const ready = Promise.race([once(child, 'message'), once(child, 'exit')]);
+    const part = { name, program, words, child, ready, startedMs: performance.now(), failedStarts, isStopping: false };
     this.#parts.set(name, part);
     this.#tell(`${name} runs (process ${child.pid})`);
     child.on('error', (error) => this.#fail(error));
@@ -109,7 +114,7 @@ export class Supervisor {
 
   #onExit(name: string, code: number | null, signal: string | null): void {
     const { program, words, startedMs, failedStarts, isStopping } = this.#part(name);
-    if (isStopping) {
+    if (isStopping || this.#isClosing) {
       this.#parts.delete(name);
       return;
     }
@@ -126,11 +131,17 @@ export class Supervisor {
   async #stop(name: string): Promise<void> {
     const part = this.#parts.get(name);
     if (part === undefined) return;
+    const { child, ready } = part;
+    await ready;
+    if (this.#parts.get(name) !== part) return this.#stop(name);
     part.isStopping = true;
-    const { child } = part;
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     child.kill('SIGTERM');
-    await once(child, 'exit');
+    const [code] = (await once(child, 'exit')) as [number | null];
     clearTimeout(timer);
+    if (code === 0 || this.#isClosing) return;
+    this.#tell(`${name} died before it was done`);
+    this.#start(name, part.program, part.words);
+    await this.#stop(name);
   }
 }
