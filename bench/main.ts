@@ -2,11 +2,13 @@
 import { parseArgs } from 'node:util';
 import { FULL_GROUPS, QUICK_GROUPS, runGroupsBenchmark } from './groups/groups-benchmark.ts';
 import { FULL, QUICK, runLogBenchmark } from './log/log-benchmark.ts';
+import { FULL_MICRO, MICRO_SUITES, QUICK_MICRO, runMicroBenchmark } from './micro/micro-benchmark.ts';
 import { FULL_QUEUES, QUICK_QUEUES, runQueueBenchmark } from './queues/sdk-benchmark.ts';
 
 const USAGE = `usage: npm run bench -- log [--quick] [--rounds N] [--records N] [--large-log-gib N]
        npm run bench -- groups [--quick] [--rounds N] [--records N] [--only throughput|commits|rebalances|push] [--note TEXT]
        npm run bench -- queues [--quick] [--rounds N] [--records N]
+       npm run bench -- micro [--quick] [--only ${MICRO_SUITES.join('|')}]
 `;
 
 const { values, positionals } = parseArgs({
@@ -53,6 +55,14 @@ switch (positionals[0]) {
     });
     break;
   }
+  case 'micro':
+    if (values.only !== undefined && !MICRO_SUITES.includes(values.only)) {
+      process.stderr.write(USAGE);
+      process.exitCode = 2;
+      break;
+    }
+    await runMicroBenchmark({ ...(values.quick ? QUICK_MICRO : FULL_MICRO), only: values.only });
+    break;
   default:
     process.stderr.write(USAGE);
     process.exitCode = 2;
