@@ -22,11 +22,13 @@ import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
 import { simulateQueues } from '../sim/queue-simulation.ts';
 import { runGroupChurn } from './group-churn.ts';
 import { runMessageGroupsStorm } from './message-groups-storm.ts';
+import { runOutboxKills } from './outbox-kills.ts';
 
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
        npm run soak -- groups [--seconds N] [--seed N] [--record]
        npm run soak -- message-groups [--seconds N] [--seed N] [--record]
+       npm run soak -- outbox [--kills N] [--seed N] [--record]
        npm run soak -- amqp [--seeds N] [--first N] [--record]
        npm run sim -- [engine|compaction|coordinator|queues] [--seeds N] [--first N] [--record]
 `;
@@ -73,6 +75,17 @@ async function messageGroups(seconds: number, seed: number): Promise<Facts> {
   });
   print(`all ${result.published} messages were settled, each key in order, over ${result.kills} kills of the broker`);
   return { ...result, seconds };
+}
+
+async function outbox(kills: number, seed: number): Promise<Facts> {
+  print(`${kills} kills with seed ${seed}`);
+  const startedMs = performance.now();
+  const result = await runOutboxKills({ kills, seed }).catch((error: unknown) => {
+    throw failed(`npm run soak -- outbox --kills ${kills} --seed ${seed}`, error);
+  });
+  const { orders, repeated } = result;
+  print(`all ${orders} orders were published and entered once, in order; ${repeated} events came again after a kill`);
+  return { ...result, tookSeconds: secondsSince(startedMs) };
 }
 
 /** Runs seeds one after another; the sums of what each counts. */
@@ -123,6 +136,7 @@ const { values, positionals } = parseArgs({
   options: {
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    kills: { type: 'string' },
     seed: { type: 'string' },
     seeds: { type: 'string' },
     first: { type: 'string' },
@@ -147,6 +161,9 @@ switch (name) {
       count('seconds', values.seconds, 60),
       count('seed', values.seed, Date.now() % 1_000_000),
     );
+    break;
+  case 'outbox':
+    facts = await outbox(count('kills', values.kills, 50), count('seed', values.seed, Date.now() % 1_000_000));
     break;
   case 'engine':
     facts = await simulate(name, (seed) => simulateLogEngine({ seed }), range);
