@@ -14,6 +14,8 @@ test('without a name they are listed, with an unknown one too, and each has a RE
   expect(listed.code).toBe(0);
   const names = Array.from(listed.output.matchAll(/npm run example (\S+)/g), (match) => match[1]!);
   expect(names).toEqual(['saga', 'outbox', 'work-queue', 'tour']);
+  const overview = fs.readFileSync(path.join(EXAMPLES, 'README.md'), 'utf8');
+  for (const name of names) expect(overview).toContain(`| \`npm run example ${name}\` | [`);
   for (const name of names.filter((each) => each !== 'tour')) {
     const readme = fs.readFileSync(path.join(EXAMPLES, name, 'README.md'), 'utf8');
     expect(readme, name).toContain('```mermaid');
