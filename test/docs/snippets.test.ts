@@ -165,7 +165,7 @@ test('all compile; one that is wrong would not, and is named with its line', () 
   expect(complaints).toEqual([expect.stringMatching(/^wrong\.ts\(5,15\): error TS2345: /)]);
 });
 
-test('they run, one after the other against one broker', { timeout: 120_000 }, async () => {
+test('they run, one after the other against one broker', { timeout: 240_000 }, async () => {
   const { ports, url } = await startBrokerProcess();
   const client = await connect(url);
   // What the pages' command lines make.

@@ -27,7 +27,7 @@ test('without a name they are listed, with an unknown one too, and each has a RE
 });
 
 test('a broker that runs already is used, and has neither topics nor queues of the example afterwards', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const broker = await startBroker({ storage: 'memory', kafkaPort: 'off', amqpPort: 'off' });
   onTestFinished(() => broker.close());
@@ -44,7 +44,7 @@ test('a broker that runs already is used, and has neither topics nor queues of t
   expect(await client.virtualHost().listQueues()).toEqual([]);
 });
 
-test.each(['SIGKILL', 'SIGINT'] as const)('on %s its processes end as well', { timeout: 60_000 }, async (signal) => {
+test.each(['SIGKILL', 'SIGINT'] as const)('on %s its processes end as well', { timeout: 120_000 }, async (signal) => {
   const example = new ExampleProcess(['outbox', '--kills', '50', '--seed', '8']);
   const [, folder] = await example.printed(/data in (\S+)/);
   await example.printed(/billing runs/);

@@ -8,7 +8,7 @@ import { runExample } from '../support/example-process.ts';
 
 const ALL_IS_WELL = 'Each order has its event, each event its order, each is entered once, in order.';
 
-test('as a user runs it: eight kills at random, and the books fit', { timeout: 90_000 }, async () => {
+test('as a user runs it: eight kills at random, and the books fit', { timeout: 240_000 }, async () => {
   const { code, output } = await runExample(['outbox', '--kills', '8', '--seed', '5']);
   expect(output).toContain(ALL_IS_WELL);
   const { orders, events, repeated, entries, deaths } = outboxFigures(output)!;
@@ -19,7 +19,7 @@ test('as a user runs it: eight kills at random, and the books fit', { timeout: 9
   expect(code).toBe(0);
 });
 
-test('killed right before and right after a commit, in each program', { timeout: 90_000 }, async () => {
+test('killed right before and right after a commit, in each program', { timeout: 240_000 }, async () => {
   const crashPoints = ['shop/shop.js', 'shop/relay.js', 'billing/billing.js'].flatMap((program): CrashPoint[] => [
     { program, when: 'before', commit: 2 },
     { program, when: 'after', commit: 1 },
@@ -31,7 +31,7 @@ test('killed right before and right after a commit, in each program', { timeout:
   expect(new Set(struck.map(({ program }) => program)).size).toBe(3);
 });
 
-test('without its inbox billing enters an event twice, and the audit says so', { timeout: 90_000 }, async () => {
+test('without its inbox billing enters an event twice, and the audit says so', { timeout: 240_000 }, async () => {
   // The relay dies when it has published and not marked: so it publishes again.
   const crashPoints: CrashPoint[] = [{ program: 'shop/relay.js', when: 'before', commit: 1 }];
   const words = ['outbox', '--kills', '0', '--seed', '1'];

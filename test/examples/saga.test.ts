@@ -12,7 +12,7 @@ const SERVICES = ['order', 'payment', 'inventory', 'shipping'];
 const ALL_IS_WELL = /The books balance/g;
 
 test('as a user runs it: each service and the broker are killed, and the books balance', {
-  timeout: 90_000,
+  timeout: 240_000,
 }, async () => {
   const { code, output } = await runExample(['saga', '--kills', '5', '--seed', '11']);
   expect(output.match(ALL_IS_WELL)).toHaveLength(2);
@@ -23,7 +23,7 @@ test('as a user runs it: each service and the broker are killed, and the books b
 });
 
 test('each service is killed right before and after it commits what it handled, and what it published', {
-  timeout: 90_000,
+  timeout: 240_000,
 }, async () => {
   const crashPoints = STYLES.flatMap((style) =>
     SERVICES.flatMap((service): CrashPoint[] => {
@@ -43,7 +43,7 @@ test('each service is killed right before and after it commits what it handled, 
   expect(code).toBe(0);
 });
 
-test('without their inboxes services act twice, and the audit says so', { timeout: 90_000 }, async () => {
+test('without their inboxes services act twice, and the audit says so', { timeout: 240_000 }, async () => {
   // Payment dies when it has said that it charged, and before it noted that it said so: it says so again.
   const crashPoints = STYLES.map(
     (style): CrashPoint => ({ program: `payment/${style}.js`, when: 'before', commit: 2 }),

@@ -8,7 +8,7 @@ import { runExample } from '../support/example-process.ts';
 const ALL_IS_WELL = 'Each job was done once, urgent ones first, or is a dead letter that nobody can do.';
 
 test('as a user runs it: workers and broker are killed, and each job is done once or a dead letter', {
-  timeout: 90_000,
+  timeout: 240_000,
 }, async () => {
   const { code, output } = await runExample(['work-queue', '--kills', '4', '--seed', '2']);
   expect(output).toContain(ALL_IS_WELL);
@@ -19,7 +19,7 @@ test('as a user runs it: workers and broker are killed, and each job is done onc
   expect(code).toBe(0);
 });
 
-test('without its inbox the archive stores a result twice, and the audit says so', { timeout: 90_000 }, async () => {
+test('without its inbox the archive stores a result twice, and the audit says so', { timeout: 240_000 }, async () => {
   // The archive dies when it has stored a result and not acknowledged it: so it comes again.
   const crashPoints: CrashPoint[] = [{ program: 'archive/archive.js', when: 'after', commit: 1 }];
   const { code, output, struck } = await runExample(['work-queue', '--kills', '0', '--seed', '3'], {
