@@ -40,9 +40,11 @@ export class QueueChannel {
   /** Over all consumers of the channel; 0 for no limit. */
   #channelPrefetch = 0;
   #closed = false;
-  /** Queues whose messages were settled since somebody waited for that to be durable. */
-  readonly #settledOn = new Set<ConsumedQueue>();
+  /** Queues whose messages were settled, until that is known to be durable; and in which round. */
+  readonly #settledOn = new Map<ConsumedQueue, number>();
   #lastSettledOn: ConsumedQueue | undefined;
+  /** Counts up; tells whether a queue was settled on again. */
+  #settledRound = 0;
   /** The channel's prefetch was used up when a delivery was settled; consumers wait for credit. */
   #wasFull = false;
   /** Deliveries to consumers that count against the channel's prefetch. */
@@ -186,10 +188,14 @@ export class QueueChannel {
 
   /** Resolves when everything that was settled here before is durable. */
   async settlementsSynced(): Promise<void> {
-    const queues = [...this.#settledOn];
-    this.#settledOn.clear();
     this.#lastSettledOn = undefined;
-    await Promise.all(queues.map((queue) => queue.settlementsSynced()));
+    await Promise.all(Array.from(this.#settledOn, ([queue, round]) => this.#synced(queue, round)));
+  }
+
+  /** The queue is forgotten only then: others may ask meanwhile, and after a failure again. */
+  async #synced(queue: ConsumedQueue, round: number): Promise<void> {
+    await queue.settlementsSynced();
+    if (this.#settledOn.get(queue) === round) this.#settledOn.delete(queue);
   }
 
   /** More may be delivered again. */
@@ -250,7 +256,7 @@ export class QueueChannel {
     const { queue, consumer, offset, bytes } = this.#unsettled;
     if (queue !== this.#lastSettledOn) {
       this.#lastSettledOn = queue;
-      this.#settledOn.add(queue!);
+      this.#settledOn.set(queue!, ++this.#settledRound);
     }
     if (how === ACKNOWLEDGE) queue!.acknowledge(offset);
     else if (how === REJECT) queue!.reject(offset);

@@ -522,12 +522,11 @@ export class Queue implements HostedQueue {
     this.dispatch();
   }
 
-  /**
-   * Resolves when everything that was settled before the call is durable. What was rejected is once its dead letters are; one that
-   * found no place is back in the queue then, as the strategy of the queue has it.
-   */
+  /** Resolves when everything that was settled before the call is durable, and dead letters are stored or back in the queue. */
   async settlementsSynced(): Promise<void> {
     await this.#dead.settled();
+    // Of a queue that was deleted nothing comes again.
+    if (this.#closeReason?.code === 'QUEUE_NOT_FOUND') return;
     await this.#settlements?.synced();
   }
 

@@ -489,3 +489,54 @@ describe('a queue that is opened again', () => {
     expect(again.queue.failure).toBeUndefined();
   });
 });
+
+test('whoever asks while others wait is told no earlier, and is told again of what failed', async () => {
+  const bed = await openQueue({ node: await startTestNode() });
+  const client = bed.channel();
+  client.consume(bed.queue);
+  await bed.publish('a', 'b');
+  const outcomes: Array<(error?: Error) => void> = [];
+  bed.queue.settlementsSynced = () =>
+    new Promise((resolve, reject) => outcomes.push((error) => (error === undefined ? resolve() : reject(error))));
+  const told: string[] = [];
+  const ask = (name: string): void => {
+    client.channel.settlementsSynced().then(
+      () => told.push(name),
+      () => told.push(`${name} failed`),
+    );
+  };
+  client.channel.acknowledge(1, false);
+  ask('first');
+  ask('second');
+  await settle();
+  expect(told).toEqual([]);
+  for (const answer of outcomes.splice(0)) answer(new Error('the disk is gone'));
+  await settle();
+  expect(told).toEqual(['first failed', 'second failed']);
+  ask('third');
+  client.channel.acknowledge(2, false);
+  outcomes.splice(0)[0]!();
+  await settle();
+  ask('fourth');
+  await settle();
+  expect(told.slice(2)).toEqual(['third']);
+  outcomes.splice(0)[0]!();
+  await settle();
+  expect(told.slice(2)).toEqual(['third', 'fourth']);
+  ask('fifth');
+  await settle();
+  expect([told.at(-1), outcomes.length]).toEqual(['fifth', 0]);
+});
+
+test('of a queue that was deleted, what was settled needs no storing any more', async () => {
+  const disk = new MemoryDisk();
+  const bed = await openQueue({ node: await startTestNode({ disk }) });
+  const client = bed.channel();
+  client.consume(bed.queue);
+  await bed.publish('a');
+  disk.inject({ on: 'write', probability: 1 });
+  client.channel.acknowledge(1, false);
+  await expect(client.channel.settlementsSynced()).rejects.toMatchObject({ code: 'STORAGE_ERROR' });
+  bed.queue.close(new BurrowError('QUEUE_NOT_FOUND'));
+  await client.channel.settlementsSynced();
+});

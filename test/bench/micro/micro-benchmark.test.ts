@@ -1,6 +1,6 @@
 /** The plumbing of `npm run bench -- micro`, at a tiny size; figures are for no test. */
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { MICRO_SUITES, runMicroBenchmark, tasksOf } from '../../bench/micro/micro-benchmark.ts';
+import { MICRO_SUITES, runMicroBenchmark, tasksOf } from '../../../bench/micro/micro-benchmark.ts';
 
 test.each(MICRO_SUITES)(
   '%s: each task has a name of its own, and does something each time',
