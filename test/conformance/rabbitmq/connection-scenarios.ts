@@ -1,5 +1,12 @@
 /** Connections: handshake, logins, limits, what is not AMQP, and the end. */
-import { bodyFrame, frame, headerFrame, heartbeatFrame, methodFrame, PROTOCOL_HEADER } from '../../listeners/amqp/raw-client.ts';
+import {
+  bodyFrame,
+  frame,
+  headerFrame,
+  heartbeatFrame,
+  methodFrame,
+  PROTOCOL_HEADER,
+} from '../../listeners/amqp/raw-client.ts';
 import { type Scenario, type Side, scenario } from './scenario.ts';
 import { loginArguments, type ScriptedConnection } from './scripted-connection.ts';
 import { type Fields, shortString, typed } from './typed-fields.ts';
@@ -120,7 +127,9 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
   login('PLAIN with too many parts', { response: Buffer.from('\0guest\0guest\0guest') }),
   login('AMQPLAIN that is no table', { mechanism: 'AMQPLAIN', response: Buffer.from('\0guest\0guest') }),
   login('AMQPLAIN of an empty table', { mechanism: 'AMQPLAIN', response: Buffer.alloc(0) }),
-  login('capabilities of other types', { capabilities: { 'basic.nack': typed('I', 1), 'exchange_exchange_bindings': 'yes' } }),
+  login('capabilities of other types', {
+    capabilities: { 'basic.nack': typed('I', 1), exchange_exchange_bindings: 'yes' },
+  }),
 
   tune('everything as offered', 2047, 131_072, 60),
   tune('less than offered', 10, 8192, 5),
@@ -141,7 +150,11 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
     }),
   ),
 
-  misplaced('tune-ok instead of start-ok', 'start', methodFrame(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 })),
+  misplaced(
+    'tune-ok instead of start-ok',
+    'start',
+    methodFrame(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 }),
+  ),
   misplaced('open instead of start-ok', 'start', methodFrame(0, 'connection.open', { virtualHost: '/' })),
   misplaced('channel.open instead of start-ok', 'start', methodFrame(1, 'channel.open', {})),
   misplaced('open instead of tune-ok', 'tune', methodFrame(0, 'connection.open', { virtualHost: '/' })),
@@ -197,10 +210,18 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
   ),
   fatal('basic.deliver from a client', (connection) =>
     connection.raw(
-      methodFrame(1, 'basic.deliver', { consumerTag: '', deliveryTag: 1, redelivered: false, exchange: '', routingKey: '' }),
+      methodFrame(1, 'basic.deliver', {
+        consumerTag: '',
+        deliveryTag: 1,
+        redelivered: false,
+        exchange: '',
+        routingKey: '',
+      }),
     ),
   ),
-  fatal('connection.open twice', (connection) => connection.raw(methodFrame(0, 'connection.open', { virtualHost: '/' }))),
+  fatal('connection.open twice', (connection) =>
+    connection.raw(methodFrame(0, 'connection.open', { virtualHost: '/' })),
+  ),
   fatal('start-ok on an open connection', (connection) =>
     connection.raw(
       methodFrame(0, 'connection.start-ok', {
@@ -263,8 +284,9 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
   fatal('channel.flow off', (_connection, { a }) => void a.send('channel.flow', { active: false })),
   fatal('prefetch in bytes', (_connection, { a }) => void a.send('basic.qos', { prefetchSize: 1000 })),
   fatal('recover without requeue', (_connection, { a }) => void a.send('basic.recover', { requeue: false })),
-  fatal('an exchange of an unknown type', (_connection, { a }) =>
-    void a.send('exchange.declare', { exchange: '~x', type: 'telepathy' }),
+  fatal(
+    'an exchange of an unknown type',
+    (_connection, { a }) => void a.send('exchange.declare', { exchange: '~x', type: 'telepathy' }),
   ),
   fatal('a consumer tag twice', async (connection, { a }) => {
     await a.declare('~q', {}, { exclusive: true });
@@ -342,10 +364,14 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
   }),
   scenario('update-secret with the right password', async (side) => {
     await side.a.open();
-    await side.connection('a').control.call('connection.update-secret', { newSecret: Buffer.from('guest'), reason: 'new' });
+    await side
+      .connection('a')
+      .control.call('connection.update-secret', { newSecret: Buffer.from('guest'), reason: 'new' });
   }),
   scenario('update-secret with a wrong password', async (side) => {
     await side.a.open();
-    await side.connection('a').control.call('connection.update-secret', { newSecret: Buffer.from('wrong'), reason: 'new' });
+    await side
+      .connection('a')
+      .control.call('connection.update-secret', { newSecret: Buffer.from('wrong'), reason: 'new' });
   }),
 ];

@@ -233,9 +233,13 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
   // Settling
   unknownTag('ack of a tag that is not there', (channel) => channel.send('basic.ack', { deliveryTag: 5 })),
   unknownTag('ack of tag 0', (channel) => channel.send('basic.ack', { deliveryTag: 0 })),
-  unknownTag('nack of a tag that is not there', (channel) => channel.send('basic.nack', { deliveryTag: 5, requeue: true })),
+  unknownTag('nack of a tag that is not there', (channel) =>
+    channel.send('basic.nack', { deliveryTag: 5, requeue: true }),
+  ),
   unknownTag('reject of a tag that is not there', (channel) => channel.send('basic.reject', { deliveryTag: 5 })),
-  unknownTag('ack up to a tag that is not there', (channel) => channel.send('basic.ack', { deliveryTag: 5, multiple: true })),
+  unknownTag('ack up to a tag that is not there', (channel) =>
+    channel.send('basic.ack', { deliveryTag: 5, multiple: true }),
+  ),
   scenario('settle: ack all, and there is nothing', async ({ a }) => {
     await a.open();
     a.send('basic.ack', { deliveryTag: 0, multiple: true });
@@ -417,7 +421,14 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
   // Priorities of messages
   scenario('priority: higher ones first, equal ones in order', async ({ a, c }) => {
     await c.declare('~q', { 'x-max-priority': 5 });
-    for (const [body, priority] of [['a', 1], ['b', 5], ['c', 1], ['d', 9], ['e', undefined], ['f', 0]] as const) {
+    for (const [body, priority] of [
+      ['a', 1],
+      ['b', 5],
+      ['c', 1],
+      ['d', 9],
+      ['e', undefined],
+      ['f', 0],
+    ] as const) {
       await c.put('~q', body, priority === undefined ? {} : { priority });
     }
     await a.consume('~q');

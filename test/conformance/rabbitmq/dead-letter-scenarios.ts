@@ -264,7 +264,11 @@ export const DEAD_LETTER_SCENARIOS: readonly Scenario[] = [
       ['~one', '~two'],
       ['~two', '~one'],
     ] as const) {
-      await side.a.declare(queue, { 'x-message-ttl': 30, 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': next });
+      await side.a.declare(queue, {
+        'x-message-ttl': 30,
+        'x-dead-letter-exchange': '',
+        'x-dead-letter-routing-key': next,
+      });
     }
     await side.a.put('~one', 'x');
     await side.counts('~one', 0);

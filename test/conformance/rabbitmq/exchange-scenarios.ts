@@ -90,20 +90,35 @@ export const EXCHANGE_SCENARIOS: readonly Scenario[] = [
   scenario('exchange: amq.direct as it is not', async ({ a }) => {
     await a.declareExchange('amq.direct', 'fanout', {}, { durable: true });
   }),
-  scenario('exchange: amq.direct that is not durable', async ({ a }) => void (await a.declareExchange('amq.direct', 'direct'))),
-  scenario('exchange: a name that begins with amq.', async ({ a }) => void (await a.declareExchange('amq.~x', 'direct'))),
+  scenario(
+    'exchange: amq.direct that is not durable',
+    async ({ a }) => void (await a.declareExchange('amq.direct', 'direct')),
+  ),
+  scenario(
+    'exchange: a name that begins with amq.',
+    async ({ a }) => void (await a.declareExchange('amq.~x', 'direct')),
+  ),
   scenario('exchange: amq. passive', async ({ a }) => {
     await a.declareExchange('amq.~x', 'direct', {}, { passive: true });
   }),
-  scenario('exchange: amq alone is a name like others', async ({ a }) => void (await a.declareExchange('amq~x', 'direct'))),
+  scenario(
+    'exchange: amq alone is a name like others',
+    async ({ a }) => void (await a.declareExchange('amq~x', 'direct')),
+  ),
   scenario('exchange: delete one that begins with amq. and is not there', async ({ a }) => {
     await a.call('exchange.delete', { exchange: 'amq.~x' });
   }),
-  scenario('exchange: an empty name', async ({ a }) => void (await a.declareExchange('', 'direct', {}, { durable: true }))),
+  scenario(
+    'exchange: an empty name',
+    async ({ a }) => void (await a.declareExchange('', 'direct', {}, { durable: true })),
+  ),
   scenario('exchange: the default one, passive', async ({ a }) => {
     await a.declareExchange('', 'direct', {}, { passive: true });
   }),
-  scenario('exchange: delete the default one', async ({ a }) => void (await a.call('exchange.delete', { exchange: '' }))),
+  scenario(
+    'exchange: delete the default one',
+    async ({ a }) => void (await a.call('exchange.delete', { exchange: '' })),
+  ),
   scenario('exchange: bind a queue to the default one', async ({ a }) => {
     await a.declare('~q');
     await a.bind('~q', '', 'key');

@@ -102,7 +102,12 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
   }),
   scenario('publish: empty body frames are taken', async ({ a }) => {
     await a.open();
-    a.raw(methodFrame(1, 'basic.publish', publish), headerFrame(1, 3), bodyFrame(1, Buffer.alloc(0)), bodyFrame(1, Buffer.from('abc')));
+    a.raw(
+      methodFrame(1, 'basic.publish', publish),
+      headerFrame(1, 3),
+      bodyFrame(1, Buffer.alloc(0)),
+      bodyFrame(1, Buffer.from('abc')),
+    );
     await a.call('tx.select');
   }),
   scenario('publish: in many small frames', async ({ a }) => {
@@ -127,7 +132,14 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
     await a.declare('~q');
     await a2.open();
     const names = [methodFrame(1, 'basic.publish', publish), methodFrame(2, 'basic.publish', publish)];
-    a.raw(names[0]!, names[1]!, headerFrame(2, 1), headerFrame(1, 1), bodyFrame(1, Buffer.from('a')), bodyFrame(2, Buffer.from('b')));
+    a.raw(
+      names[0]!,
+      names[1]!,
+      headerFrame(2, 1),
+      headerFrame(1, 1),
+      bodyFrame(1, Buffer.from('a')),
+      bodyFrame(2, Buffer.from('b')),
+    );
     await a.call('tx.select');
     await a2.call('tx.select');
   }),
@@ -186,7 +198,9 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
 
   refused('the id of another user', { userId: 'somebody' }),
   passes('the own user id', { userId: 'guest' }),
-  ...['0', '1000', '4294967295', '4294967296', '-1', '', 'soon', '1.5', ' 1', '1 ', '+5', '007', '10000000000'].map(expiration),
+  ...['0', '1000', '4294967295', '4294967296', '-1', '', 'soon', '1.5', ' 1', '1 ', '+5', '007', '10000000000'].map(
+    expiration,
+  ),
 
   // Confirms
   scenario('confirm: select twice', async ({ a }) => {
@@ -210,7 +224,8 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
   scenario('confirm: each message once', async ({ a }) => {
     await a.declare('~q', {}, { durable: true });
     await a.confirms();
-    for (let count = 0; count < 100; count++) a.publish({ routingKey: '~q' }, `${count}`, { deliveryMode: 1 + (count % 2) });
+    for (let count = 0; count < 100; count++)
+      a.publish({ routingKey: '~q' }, `${count}`, { deliveryMode: 1 + (count % 2) });
     await a.confirmed();
     await a.sync('~q');
   }),
@@ -365,7 +380,8 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
     await a.consume(REPLY_TO, { noAck: true });
     await a.put('~questions', 'why?', { replyTo: REPLY_TO, correlationId: '1' });
     const question = await b.get('~questions', { noAck: true });
-    const replyTo = (question as { properties?: ReadonlyMap<string, string> } | undefined)?.properties?.get('replyTo') ?? '';
+    const replyTo =
+      (question as { properties?: ReadonlyMap<string, string> } | undefined)?.properties?.get('replyTo') ?? '';
     await b.put(replyTo, 'because', { correlationId: '1' }, { mandatory: true });
     await a.messages(1);
     await b.put(replyTo, 'and', { correlationId: '1', headers: { a: 1 } });
@@ -381,7 +397,8 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
     await a.consume(REPLY_TO, { noAck: true });
     await a.put('~questions', 'why?', { replyTo: REPLY_TO });
     const question = await b.get('~questions', { noAck: true });
-    const replyTo = (question as { properties?: ReadonlyMap<string, string> } | undefined)?.properties?.get('replyTo') ?? '';
+    const replyTo =
+      (question as { properties?: ReadonlyMap<string, string> } | undefined)?.properties?.get('replyTo') ?? '';
     await a.close();
     await c.put(replyTo, 'too late', {}, { mandatory: true });
   }),

@@ -1,7 +1,7 @@
 /** Queues: every method, argument and refusal, and how they come and go. */
 import { type Scenario, scenario } from './scenario.ts';
-import type { Arguments } from './wire.ts';
 import { type Field, type Fields, typed } from './typed-fields.ts';
+import type { Arguments } from './wire.ts';
 
 /** A queue is declared with an argument of this value. */
 function argument(name: string, values: ReadonlyArray<readonly [string, Field]>, more: Fields = {}): Scenario[] {
@@ -180,7 +180,10 @@ export const QUEUE_SCENARIOS: readonly Scenario[] = [
     a2.send('basic.reject', { deliveryTag: Number(got?.args['deliveryTag']), requeue: true });
     await a2.sync('~q');
   }),
-  scenario('queue: purge one that is not there', async ({ a }) => void (await a.call('queue.purge', { queue: '~missing' }))),
+  scenario(
+    'queue: purge one that is not there',
+    async ({ a }) => void (await a.call('queue.purge', { queue: '~missing' })),
+  ),
   scenario('queue: purge with an empty name', async ({ a }) => {
     await a.declare('~q');
     await a.call('queue.purge', { queue: '' });
@@ -281,12 +284,20 @@ export const QUEUE_SCENARIOS: readonly Scenario[] = [
   redeclareArguments('a time to live more', {}, { 'x-message-ttl': 1000 }),
   redeclareArguments('a time to live less', { 'x-message-ttl': 1000 }, {}),
   redeclareArguments('another time to live', { 'x-message-ttl': 1000 }, { 'x-message-ttl': 2000 }),
-  redeclareArguments('the same time to live as a long', { 'x-message-ttl': 1000 }, { 'x-message-ttl': typed('l', 1000) }),
+  redeclareArguments(
+    'the same time to live as a long',
+    { 'x-message-ttl': 1000 },
+    { 'x-message-ttl': typed('l', 1000) },
+  ),
   redeclareArguments('another expiry', { 'x-expires': 100_000 }, { 'x-expires': 200_000 }),
   redeclareArguments('another length', { 'x-max-length': 1 }, { 'x-max-length': 2 }),
   redeclareArguments('another length in bytes', { 'x-max-length-bytes': 1 }, { 'x-max-length-bytes': 2 }),
   redeclareArguments('another overflow', { 'x-overflow': 'drop-head' }, { 'x-overflow': 'reject-publish' }),
-  redeclareArguments('another dead letter exchange', { 'x-dead-letter-exchange': '~x' }, { 'x-dead-letter-exchange': '~y' }),
+  redeclareArguments(
+    'another dead letter exchange',
+    { 'x-dead-letter-exchange': '~x' },
+    { 'x-dead-letter-exchange': '~y' },
+  ),
   redeclareArguments(
     'another dead letter routing key',
     { 'x-dead-letter-exchange': '~x', 'x-dead-letter-routing-key': 'a' },
@@ -313,13 +324,38 @@ export const QUEUE_SCENARIOS: readonly Scenario[] = [
   ...argument('x-dead-letter-exchange', TEXTS),
   ...argument('x-dead-letter-routing-key', TEXTS, { 'x-dead-letter-exchange': '~x' }),
   ...argument('x-dead-letter-routing-key', [['without an exchange', 'k']]),
-  ...argument('x-overflow', [['drop-head', 'drop-head'], ['reject-publish', 'reject-publish'], ['reject-publish-dlx', 'reject-publish-dlx'], ...OTHERS]),
+  ...argument('x-overflow', [
+    ['drop-head', 'drop-head'],
+    ['reject-publish', 'reject-publish'],
+    ['reject-publish-dlx', 'reject-publish-dlx'],
+    ...OTHERS,
+  ]),
   ...argument('x-queue-mode', [['lazy', 'lazy'], ['default', 'default'], ...OTHERS]),
-  ...argument('x-queue-version', [['1', 1], ['2', 2], ['3', 3], ['a text', '1']]),
-  ...argument('x-queue-type', [['classic', 'classic'], ['quorum', 'quorum'], ['in capitals', 'QUORUM'], ['empty', ''], ...OTHERS]),
-  ...argument('x-single-active-consumer', [['true', true], ['false', false], ['a text', 'true'], ['a number', 1]]),
+  ...argument('x-queue-version', [
+    ['1', 1],
+    ['2', 2],
+    ['3', 3],
+    ['a text', '1'],
+  ]),
+  ...argument('x-queue-type', [
+    ['classic', 'classic'],
+    ['quorum', 'quorum'],
+    ['in capitals', 'QUORUM'],
+    ['empty', ''],
+    ...OTHERS,
+  ]),
+  ...argument('x-single-active-consumer', [
+    ['true', true],
+    ['false', false],
+    ['a text', 'true'],
+    ['a number', 1],
+  ]),
   ...argument('x-queue-master-locator', [['min-masters', 'min-masters'], ...OTHERS]),
-  ...argument('x-mine', [['a text', 'x'], ['a table', { a: [1, { b: true }] }], ['nothing', null]]),
+  ...argument('x-mine', [
+    ['a text', 'x'],
+    ['a table', { a: [1, { b: true }] }],
+    ['nothing', null],
+  ]),
 
   scenario('queue: a quorum queue that is not durable', async ({ a }) => void (await a.declare('~q', QUORUM))),
   scenario('queue: an exclusive quorum queue', async ({ a }) => {
@@ -331,7 +367,10 @@ export const QUEUE_SCENARIOS: readonly Scenario[] = [
   scenario('queue: a quorum queue with a name by the broker', async ({ a }) => {
     await a.declare('', QUORUM, { durable: true });
   }),
-  scenario('queue: a stream that is not durable', async ({ a }) => void (await a.declare('~q', { 'x-queue-type': 'stream' }))),
+  scenario(
+    'queue: a stream that is not durable',
+    async ({ a }) => void (await a.declare('~q', { 'x-queue-type': 'stream' })),
+  ),
   scenario('queue: an exclusive stream', async ({ a }) => {
     await a.declare('~q', { 'x-queue-type': 'stream' }, { durable: true, exclusive: true });
   }),

@@ -86,7 +86,11 @@ export const ROUTING_SCENARIOS: readonly Scenario[] = [
     { a: 'x', 'x-mine': '2' },
     { 'x-mine': '1' },
   ]),
-  headers('any-with-x', { 'x-match': 'any-with-x', 'x-mine': '1', a: 'x' }, [{ 'x-mine': '1' }, { a: 'x' }, { b: 'y' }]),
+  headers('any-with-x', { 'x-match': 'any-with-x', 'x-mine': '1', a: 'x' }, [
+    { 'x-mine': '1' },
+    { a: 'x' },
+    { b: 'y' },
+  ]),
   headers('all-with-x', { 'x-match': 'all-with-x', 'x-mine': '1', a: 'x' }, [
     { 'x-mine': '1' },
     { a: 'x' },

@@ -1,5 +1,10 @@
 /** Scenarios, and how one is played on a broker: the result is a transcript that another broker's can be compared with. */
-import { type ConnectOptions, type ScriptContext, ScriptedChannel, ScriptedConnection } from './scripted-connection.ts';
+import {
+  type ConnectOptions,
+  type ScriptContext,
+  type ScriptedChannel,
+  ScriptedConnection,
+} from './scripted-connection.ts';
 
 export interface Scenario {
   /** Unique among all. */
@@ -131,9 +136,9 @@ export async function play({ run }: Scenario, port: number, index: number): Prom
   }
   await side.close();
   const normalise = normaliser(prefix);
-  return [...lines].sort(([one], [other]) => (one < other ? -1 : 1)).flatMap(([key, channelLines]) =>
-    channelLines.map((line) => normalise(`${key} | ${line}`)),
-  );
+  return [...lines]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .flatMap(([key, channelLines]) => channelLines.map((line) => normalise(`${key} | ${line}`)));
 }
 
 /** Names that a broker makes up. */

@@ -3,7 +3,13 @@
  * list of lines per channel.
  */
 import net from 'node:net';
-import { BODY_FRAME, FrameCutter, HEADER_FRAME, HEARTBEAT_FRAME, METHOD_FRAME } from '../../../broker/listeners/amqp/frame-cutter.ts';
+import {
+  BODY_FRAME,
+  FrameCutter,
+  HEADER_FRAME,
+  HEARTBEAT_FRAME,
+  METHOD_FRAME,
+} from '../../../broker/listeners/amqp/frame-cutter.ts';
 import { METHODS, type Method, type MethodName } from '../../../broker/listeners/amqp/methods.ts';
 import { bodyFrame, frame, headerFrame, PROTOCOL_HEADER } from '../../listeners/amqp/raw-client.ts';
 import { encodeProperties, FieldReader, type Fields, type Properties, type Rename } from './typed-fields.ts';
@@ -459,7 +465,12 @@ export class ScriptedChannel {
     const text = bytes.length > 100 ? `${bytes.length} bytes` : bytes.toString();
     const fields = Array.from(properties, ([name, value]) => `${name}=${value}`).join(' ');
     this.record(`${describe(method)} [${fields}] ${JSON.stringify(text)}`);
-    const message: Message = { ...method, deliveryTag: Number(method.args['deliveryTag'] ?? 0), properties, body: text };
+    const message: Message = {
+      ...method,
+      deliveryTag: Number(method.args['deliveryTag'] ?? 0),
+      properties,
+      body: text,
+    };
     this.#inbox.push(message);
     if (method.name === 'basic.deliver') this.#messages.push(message);
     else if (method.name === 'basic.return') this.#events.push(method);

@@ -1,12 +1,20 @@
 /** Methods as bytes and as lines of a transcript, by the tables of the protocol and nothing else of the broker. */
-import { type Argument, METHODS, type Method, type MethodArguments, type MethodName } from '../../../broker/listeners/amqp/methods.ts';
+import {
+  type Argument,
+  METHODS,
+  type Method,
+  type MethodArguments,
+  type MethodName,
+} from '../../../broker/listeners/amqp/methods.ts';
 import { encodeTable, FieldReader, type Fields, type Rename, shortString } from './typed-fields.ts';
 
 type Values = { readonly [name: string]: unknown };
 
 /** Arguments of a method, with tables as plain objects; those left out have the protocol's defaults. */
 export type Arguments<N extends MethodName> = {
-  readonly [K in keyof MethodArguments<N>]?: K extends 'arguments' | 'clientProperties' ? Fields : MethodArguments<N>[K];
+  readonly [K in keyof MethodArguments<N>]?: K extends 'arguments' | 'clientProperties'
+    ? Fields
+    : MethodArguments<N>[K];
 };
 
 /** A method that a broker sent. */
