@@ -80,7 +80,7 @@ const ROWS: readonly QueueArgument[] = [
   row('cache-size', 'deduplicationWindowCount', 'queue', undefined, integer(1, DEDUPLICATION_WINDOW_MAX)),
   row('cache-persistence', undefined, 'queue', undefined, oneOf(['memory', 'disk'])),
   // Ours.
-  row('group-key-header', 'groupKeyHeader', 'queue', undefined, headerName),
+  row('group-key-header', 'groupKeyHeader', 'queue', undefined, groupKeyHeader),
   row('topic', 'topic', 'stream', undefined, topicName),
   // What only RabbitMQ's own storage gives a meaning.
   row('queue-mode', undefined, 'queue', argumentWins, oneOf(['default', 'lazy'], 'queue mode')),
@@ -221,6 +221,11 @@ function topicName(value: FieldValue): Parsed {
 
 function headerName(value: FieldValue): Parsed {
   return value === '' ? { problem: 'it is empty' } : text(value, (name) => checkAmqpName(name, 'header'));
+}
+
+/** Empty: the routing key is the group key. */
+function groupKeyHeader(value: FieldValue): Parsed {
+  return value === '' ? { value } : headerName(value);
 }
 
 function text(value: FieldValue, check: (text: string) => void): Parsed {

@@ -16,7 +16,7 @@ import { ConsumerRing } from './consumer-ring.ts';
 import { DeadMessages } from './dead-messages.ts';
 import type { HostedQueue } from './hosted-queue.ts';
 import type { MessageView, PublishedMessage } from './message-batch.ts';
-import { expirationOf, priorityOf, textHeaderOf } from './message-fields.ts';
+import { expirationOf, groupKeyOf, priorityOf } from './message-fields.ts';
 import { MessageGroups } from './message-groups.ts';
 import { MessageLog, type StoredTarget } from './message-log.ts';
 import { MessageReader } from './message-reader.ts';
@@ -407,15 +407,11 @@ export class Queue implements HostedQueue {
         this.#dropHead(view, 'expired');
         continue;
       }
-      if (this.#groups === undefined || this.#groups.admit(this.#groupKey(view), offset)) return view;
+      if (this.#groups === undefined) return view;
+      const key = groupKeyOf(view, this.#settings.groupKeyHeader!);
+      if (key === undefined || this.#groups.admit(key, offset)) return view;
       this.#state.park();
     }
-  }
-
-  #groupKey(view: MessageView): string {
-    const header = this.#settings.groupKeyHeader!;
-    if (header === '') return view.routingKey;
-    return textHeaderOf(view.bytes, view.propertiesPosition, view.propertiesBytes, header) ?? '';
   }
 
   /**
@@ -534,8 +530,12 @@ export class Queue implements HostedQueue {
     this.dispatch();
   }
 
-  /** Resolves when everything that was settled before the call is durable. */
+  /**
+   * Resolves when everything that was settled before the call is durable. What was rejected is once its dead letters are; one that
+   * found no place is back in the queue then, as the strategy of the queue has it.
+   */
   async settlementsSynced(): Promise<void> {
+    await this.#dead.settled();
     await this.#settlements?.synced();
   }
 
@@ -551,6 +551,7 @@ export class Queue implements HostedQueue {
     this.#closeReason = reason;
     if (this.#timer !== undefined) this.#options.deadlines.remove(this.#timer);
     this.#settlements?.close();
+    this.#dead.close();
     for (const consumer of [...this.#ring.consumers]) {
       this.#ring.remove(consumer);
       consumer.onQueueClosed(reason);

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { FieldValue } from '../../src/messages/field-value.ts';
+import { encodeProperties } from '../../src/messages/message-properties.ts';
 import { properties } from '../support/content-properties.ts';
 import { settle, startTestNode } from '../support/node-environment.ts';
 import { openQueue, publish } from '../support/queue-bed.ts';
@@ -242,6 +244,29 @@ describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
     expect(all()).toEqual(['a1', 'a1', 'a2', 'b1', 'b2']);
     acknowledgeLast('a2');
     expect(all()).toEqual(['a1', 'a1', 'a2', 'a3', 'b1', 'b2']);
+  });
+
+  test('takes the group from a header, text or number; what has none is in no group', async () => {
+    const { queue, channel } = await open({ settings: { groupKeyHeader: 'customer' } });
+    const client = channel();
+    client.consume(queue);
+    for (const [body, customer] of [
+      ['a1', 'a'],
+      ['a2', 'a'],
+      ['seven1', 7],
+      ['seven2', '7'],
+      ['none1', undefined],
+      ['none2', undefined],
+      ['list1', []],
+      ['empty1', ''],
+      ['empty2', ''],
+    ] as const) {
+      const headers = new Map<string, FieldValue>(customer === undefined ? [] : [['customer', customer]]);
+      await publish(queue, body, { properties: encodeProperties({ headers }) });
+    }
+    expect(client.bodies()).toEqual(['a1', 'seven1', 'none1', 'none2', 'list1', 'empty1']);
+    client.channel.acknowledge(0, true);
+    expect(client.bodies()).toEqual(['a2', 'seven2', 'empty2']);
   });
 
   test('is empty after a purge, but for what is unsettled', async () => {

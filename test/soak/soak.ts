@@ -3,6 +3,7 @@
  *
  *     npm run soak -- crash [--rounds 200] [--seed N]            kill -9 of a real broker under load
  *     npm run soak -- groups [--seconds 60] [--seed N]           members of a group come and go, and are killed
+ *     npm run soak -- message-groups [--seconds 60] [--seed N]   message groups: consumers come, go, break; the broker is killed
  *     npm run soak -- amqp [--seeds 2000] [--first 1]           spoilt streams of AMQP frames
  *     npm run soak -- engine|compaction|coordinator|queues [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
  *
@@ -20,10 +21,12 @@ import { simulateGroups } from '../sim/groups-simulation.ts';
 import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
 import { simulateQueues } from '../sim/queue-simulation.ts';
 import { runGroupChurn } from './group-churn.ts';
+import { runMessageGroupsStorm } from './message-groups-storm.ts';
 
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
        npm run soak -- groups [--seconds N] [--seed N] [--record]
+       npm run soak -- message-groups [--seconds N] [--seed N] [--record]
        npm run soak -- amqp [--seeds N] [--first N] [--record]
        npm run sim -- [engine|compaction|coordinator|queues] [--seeds N] [--first N] [--record]
 `;
@@ -60,6 +63,15 @@ async function groups(seconds: number, seed: number): Promise<Facts> {
   print(
     `all ${result.produced} records were processed, ${result.repeated} of them again after a kill or in the midst of closing`,
   );
+  return { ...result, seconds };
+}
+
+async function messageGroups(seconds: number, seed: number): Promise<Facts> {
+  print(`${seconds} seconds with seed ${seed}`);
+  const result = await runMessageGroupsStorm({ seed, durationMs: seconds * 1000 }).catch((error: unknown) => {
+    throw failed(`npm run soak -- message-groups --seconds ${seconds} --seed ${seed}`, error);
+  });
+  print(`all ${result.published} messages were settled, each key in order, over ${result.kills} kills of the broker`);
   return { ...result, seconds };
 }
 
@@ -129,6 +141,12 @@ switch (name) {
     break;
   case 'groups':
     facts = await groups(count('seconds', values.seconds, 60), count('seed', values.seed, Date.now() % 1_000_000));
+    break;
+  case 'message-groups':
+    facts = await messageGroups(
+      count('seconds', values.seconds, 60),
+      count('seed', values.seed, Date.now() % 1_000_000),
+    );
     break;
   case 'engine':
     facts = await simulate(name, (seed) => simulateLogEngine({ seed }), range);

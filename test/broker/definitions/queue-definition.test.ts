@@ -46,6 +46,7 @@ describe('the declaration of a queue', () => {
     [{ 'x-queue-mode': 'lazy', 'x-queue-leader-locator': 'balanced', 'x-queue-version': 2 }],
     [{ 'x-message-deduplication': true, 'x-cache-size': 1000, 'x-cache-ttl': 1000, 'x-cache-persistence': 'disk' }],
     [{ 'x-deduplication-header': 'id', 'x-group-key-header': 'customer' }],
+    [{ 'x-group-key-header': '' }],
     [{ 'x-nobody-knows': [1], other: null }],
   ])('takes %o', (args) => {
     expect(declared(args)).toBe('none');
@@ -92,7 +93,7 @@ describe('the declaration of a queue', () => {
     [{ 'x-cache-size': 0 }, /'x-cache-size'/],
     [{ 'x-cache-size': 10_000_001 }, /'x-cache-size'/],
     [{ 'x-cache-ttl': 0 }, /'x-cache-ttl'/],
-    [{ 'x-group-key-header': '' }, /'x-group-key-header'/],
+    [{ 'x-group-key-header': 7 }, /'x-group-key-header'.*expected a string, got integer/],
     [{ 'x-max-age': '7D' }, /invalid arg 'x-max-age' for queue 'q' in vhost '\/' of queue type classic/],
     [{ 'x-queue-type': 'stream', 'x-max-priority': 5 }, /'x-max-priority'.* of queue type stream/],
     [{ 'x-queue-type': 'stream', 'x-dead-letter-exchange': 'x' }, /'x-dead-letter-exchange'.* of queue type stream/],

@@ -10,6 +10,7 @@ import { codeOf, connectTo, Notes, startPair } from './queue-bed.ts';
 async function startBehindProxy() {
   const { broker, client } = await startPair();
   const proxy = await CutOffProxy.start(broker.ports.native!);
+  onTestFinished(() => proxy.close());
   const distant = await connectTo(`ws://127.0.0.1:${proxy.port}`);
   return { broker, client, proxy, distant };
 }
@@ -148,6 +149,7 @@ test('publishes whose connection breaks again and again are all stored, in order
 test('a message that cannot be confirmed in time fails with DELIVERY_TIMEOUT', async () => {
   const { broker } = await startPair();
   const proxy = await CutOffProxy.start(broker.ports.native!);
+  onTestFinished(() => proxy.close());
   const distant = await connectTo(`ws://127.0.0.1:${proxy.port}`, { publishTimeoutMs: 50 });
   const queue = distant.queue('work');
   await queue.declare();
