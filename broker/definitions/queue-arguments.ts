@@ -29,7 +29,11 @@ export interface QueueArgument {
 
 export type Parsed =
   | { readonly value: SettingValue }
-  | { readonly problem: string /** It is that it is no text. */; readonly isType?: true };
+  | {
+      readonly problem: string;
+      /** It is the type of an exchange's name. */
+      readonly isType?: boolean;
+    };
 
 export const QUEUE_TYPES = ['classic', 'quorum', 'stream'] as const;
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
@@ -208,7 +212,7 @@ function truth(value: FieldValue): Parsed {
 }
 
 function exchangeName(value: FieldValue): Parsed {
-  return text(value, (name) => checkAmqpName(name, 'exchange'));
+  return { ...text(value, (name) => checkAmqpName(name, 'exchange')), isType: typeof value !== 'string' };
 }
 
 function deadLetterRoutingKey(value: FieldValue): Parsed {
@@ -229,7 +233,7 @@ function groupKeyHeader(value: FieldValue): Parsed {
 }
 
 function text(value: FieldValue, check: (text: string) => void): Parsed {
-  if (typeof value !== 'string') return { problem: `expected a string, got ${kindOf(value)}`, isType: true };
+  if (typeof value !== 'string') return { problem: `expected a string, got ${kindOf(value)}` };
   try {
     check(value);
     return { value };

@@ -59,7 +59,7 @@ export const CHANNEL_SCENARIOS: readonly Scenario[] = [
     await a.put('~q', 'one');
     await a2.get('~q');
     await a2.close();
-    await a.sync('~q');
+    await a.counted('~q', 1);
     await a.get('~q');
   }),
   scenario('channel: close ends its consumers', async (side) => {

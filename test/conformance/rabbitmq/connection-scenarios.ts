@@ -208,7 +208,7 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
   fatal('a method of servers', (connection) =>
     connection.raw(methodFrame(1, 'queue.declare-ok', { queue: 'q', messageCount: 0, consumerCount: 0 })),
   ),
-  fatal('basic.deliver from a client', (connection) =>
+  fatal('basic.deliver from a client, and a method amid its content', (connection) =>
     connection.raw(
       methodFrame(1, 'basic.deliver', {
         consumerTag: '',
@@ -217,6 +217,7 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
         exchange: '',
         routingKey: '',
       }),
+      methodFrame(1, 'tx.select', {}),
     ),
   ),
   fatal('connection.open twice', (connection) =>
@@ -257,8 +258,13 @@ export const CONNECTION_SCENARIOS: readonly Scenario[] = [
   fatal('a method instead of a content header', (connection) =>
     connection.raw(methodFrame(1, 'basic.publish', publish), methodFrame(1, 'tx.select', {})),
   ),
-  fatal('a body that is longer than its header says', (connection) =>
-    connection.raw(methodFrame(1, 'basic.publish', publish), headerFrame(1, 2), bodyFrame(1, Buffer.from('abc'))),
+  fatal('a body that is longer than its header says, and a method', (connection) =>
+    connection.raw(
+      methodFrame(1, 'basic.publish', publish),
+      headerFrame(1, 2),
+      bodyFrame(1, Buffer.from('abc')),
+      methodFrame(1, 'tx.select', {}),
+    ),
   ),
   fatal('a content header of another class', (connection) =>
     connection.raw(methodFrame(1, 'basic.publish', publish), headerFrame(1, 0, Buffer.alloc(2), 50)),

@@ -157,7 +157,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
     await c.sync('~q');
     a.send('basic.ack', { deliveryTag: 1 });
     a.send('basic.reject', { deliveryTag: 2, requeue: true });
-    await a.sync('~q');
+    await a.counted('~q', 1);
     await a.get('~q');
   }),
 
@@ -263,6 +263,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
     a.send('basic.ack', { deliveryTag: 3, multiple: true });
     await a.sync('~q');
     await a.close();
+    await c.counted('~q', 1);
     await c.get('~q');
     await c.get('~q');
   }),
@@ -272,7 +273,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
     a.send('basic.ack', { deliveryTag: 3, multiple: true });
     await a.call('tx.select');
     await a.close();
-    await c.sync('~q');
+    await c.counted('~q', 0);
   }),
   filled('settle: ack up to a tag that is settled', ['1', '2', '3'], async ({ a, c }) => {
     for (let count = 0; count < 3; count++) await a.get('~q');
@@ -280,7 +281,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
     a.send('basic.ack', { deliveryTag: 2, multiple: true });
     await a.call('tx.select');
     await a.close();
-    await c.sync('~q');
+    await c.counted('~q', 2);
   }),
   filled('settle: ack all with tag 0', ['1', '2'], async ({ a, c }) => {
     await a.get('~q');
@@ -300,7 +301,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
     await a.get('~q');
     await a.get('~q');
     a.send('basic.reject', { deliveryTag: 1, requeue: true });
-    await a.sync('~q');
+    await a.counted('~q', 2);
     await a.get('~q');
     await a.get('~q');
   }),
@@ -313,13 +314,13 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
   filled('settle: nack up to a tag with requeue keeps the order', ['1', '2', '3', '4'], async ({ a }) => {
     for (let count = 0; count < 3; count++) await a.get('~q');
     a.send('basic.nack', { deliveryTag: 2, multiple: true, requeue: true });
-    await a.sync('~q');
+    await a.counted('~q', 3);
     for (let count = 0; count < 3; count++) await a.get('~q');
   }),
   filled('settle: nack all', ['1', '2', '3'], async ({ a }) => {
     for (let count = 0; count < 3; count++) await a.get('~q');
     a.send('basic.nack', { deliveryTag: 0, multiple: true, requeue: true });
-    await a.sync('~q');
+    await a.counted('~q', 3);
     for (let count = 0; count < 3; count++) await a.get('~q');
   }),
   filled('settle: a consumer gets back what it has requeued', ['1', '2'], async ({ a }) => {
@@ -337,7 +338,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
     await a.get('~q');
     await a.get('~q');
     await a.call('basic.recover', { requeue: true });
-    await a.sync('~q');
+    await a.counted('~q', 3);
     await a.get('~q');
   }),
   filled('settle: recover to a consumer', ['1', '2'], async ({ a }) => {
@@ -349,7 +350,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
   filled('settle: recover-async', ['1'], async ({ a }) => {
     await a.get('~q');
     a.send('basic.recover-async', { requeue: true });
-    await a.sync('~q');
+    await a.counted('~q', 1);
     await a.get('~q');
   }),
   filled('settle: delivery tags count on, over consumers and get', ['1', '2', '3'], async ({ a }) => {
@@ -440,7 +441,7 @@ export const CONSUMING_SCENARIOS: readonly Scenario[] = [
     await a.get('~q');
     await c.put('~q', 'urgent', { priority: 4 });
     a.send('basic.reject', { deliveryTag: 1, requeue: true });
-    await a.sync('~q');
+    await a.counted('~q', 3);
     for (let count = 0; count < 3; count++) await a.get('~q');
   }),
   scenario('priority: means nothing without x-max-priority', async ({ a, c }) => {

@@ -85,8 +85,9 @@ export const DEAD_LETTER_SCENARIOS: readonly Scenario[] = [
     await side.b.call('tx.select');
   }),
   scenario('ttl: what is requeued too late expires', async (side) => {
-    await side.a.declare('~q', { 'x-message-ttl': 50 });
-    await side.a.declare('~clock', { 'x-message-ttl': 200 });
+    await side.b.open();
+    await side.a.declare('~q', { 'x-message-ttl': 500 });
+    await side.a.declare('~clock', { 'x-message-ttl': 800 });
     await side.a.put('~q', 'x');
     await side.b.get('~q');
     await side.a.put('~clock', 'x');
@@ -189,6 +190,7 @@ export const DEAD_LETTER_SCENARIOS: readonly Scenario[] = [
     await a.put('~q', 'x');
     await a.get('~q');
     a.send('basic.reject', { deliveryTag: 1 });
+    await a.call('basic.qos', { prefetchCount: 1 });
     await a.sync('~q');
   }),
   scenario('dead letters: nowhere to go', async ({ a }) => {
@@ -197,6 +199,7 @@ export const DEAD_LETTER_SCENARIOS: readonly Scenario[] = [
     await a.put('~q', 'x');
     await a.get('~q');
     a.send('basic.reject', { deliveryTag: 1 });
+    await a.call('basic.qos', { prefetchCount: 1 });
     await a.sync('~q');
   }),
   scenario('dead letters: purge and delete make none', async ({ a }) => {
@@ -391,7 +394,8 @@ export const DEAD_LETTER_SCENARIOS: readonly Scenario[] = [
     await b.get('~q');
     await a.put('~q', '2');
     b.send('basic.reject', { deliveryTag: 1, requeue: true });
-    await b.sync('~q');
+    await b.call('basic.qos', { prefetchCount: 1 });
+    await b.counted('~q', 1);
     await b.get('~q');
   }),
   scenario('length: drop-head with priorities drops the least', async ({ a }) => {

@@ -1,7 +1,9 @@
 /** Publishing: returns, confirms, transactions, properties and headers, sizes, direct replies. */
 import { bodyFrame, headerFrame, methodFrame } from '../../listeners/amqp/raw-client.ts';
 import { type Scenario, scenario } from './scenario.ts';
+import type { Message } from './scripted-connection.ts';
 import { type Field, type Properties, typed } from './typed-fields.ts';
+import type { Received } from './wire.ts';
 
 /** A message with these properties goes through a queue unchanged. */
 function passes(name: string, properties: Properties, body: string | Buffer = 'body'): Scenario {
@@ -33,6 +35,11 @@ function expiration(text: string): Scenario {
     a.publish({ routingKey: '~q' }, 'x', { expiration: text });
     await a.call('basic.qos', { prefetchCount: 1 });
   });
+}
+
+/** The address that a broker has put into a message for direct replies. */
+function replyToOf(message: Received | undefined): string {
+  return (message as Message | undefined)?.properties.get('replyTo') ?? '';
 }
 
 const publish = { exchange: '', routingKey: 'nowhere', mandatory: false, immediate: false };
@@ -146,7 +153,7 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
   scenario('publish: a body beyond what a message may have', async ({ a, b }) => {
     await a.open();
     a.raw(methodFrame(1, 'basic.publish', publish), headerFrame(1, 1024 * 1024 * 1024));
-    await a.closed();
+    await a.call('tx.select');
     await b.open();
   }),
 
@@ -232,7 +239,7 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
   scenario('confirm: numbers begin with confirm.select', async ({ a }) => {
     await a.declare('~q');
     a.publish({ routingKey: '~q' }, 'before');
-    await a.sync('~q');
+    await a.counted('~q', 1);
     a.forgetPublished();
     await a.put('~q', 'after');
     await a.sync('~q');
@@ -307,7 +314,7 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
     await a.call('tx.commit');
     a.send('basic.ack', { deliveryTag: 2 });
     await a.close();
-    await c.sync('~q');
+    await c.counted('~q', 1);
     await c.get('~q');
   }),
   scenario('tx: acknowledgments may be rolled back', async ({ a, c }) => {
@@ -331,7 +338,7 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
     a.send('basic.nack', { deliveryTag: 1, requeue: true });
     await a.sync('~q');
     await a.call('tx.commit');
-    await a.sync('~q');
+    await a.counted('~q', 1);
   }),
   scenario('tx: an unknown tag', async ({ a }) => {
     await a.call('tx.select');
@@ -380,8 +387,7 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
     await a.consume(REPLY_TO, { noAck: true });
     await a.put('~questions', 'why?', { replyTo: REPLY_TO, correlationId: '1' });
     const question = await b.get('~questions', { noAck: true });
-    const replyTo =
-      (question as { properties?: ReadonlyMap<string, string> } | undefined)?.properties?.get('replyTo') ?? '';
+    const replyTo = replyToOf(question);
     await b.put(replyTo, 'because', { correlationId: '1' }, { mandatory: true });
     await a.messages(1);
     await b.put(replyTo, 'and', { correlationId: '1', headers: { a: 1 } });
@@ -390,6 +396,10 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
   scenario('reply-to: is declared passively', async ({ a, b }) => {
     await a.consume(REPLY_TO, { noAck: true });
     await a.declare(REPLY_TO, {}, { passive: true });
+    await a.declare('~questions');
+    await a.put('~questions', 'why?', { replyTo: REPLY_TO });
+    const question = await b.get('~questions', { noAck: true });
+    await b.declare(replyToOf(question), {}, { passive: true });
     await b.declare(`${REPLY_TO}.nobody`, {}, { passive: true });
   }),
   scenario('reply-to: nobody is there any more', async ({ a, b, c }) => {
@@ -397,8 +407,7 @@ export const PUBLISHING_SCENARIOS: readonly Scenario[] = [
     await a.consume(REPLY_TO, { noAck: true });
     await a.put('~questions', 'why?', { replyTo: REPLY_TO });
     const question = await b.get('~questions', { noAck: true });
-    const replyTo =
-      (question as { properties?: ReadonlyMap<string, string> } | undefined)?.properties?.get('replyTo') ?? '';
+    const replyTo = replyToOf(question);
     await a.close();
     await c.put(replyTo, 'too late', {}, { mandatory: true });
   }),

@@ -6,7 +6,7 @@ import type { Arguments } from './wire.ts';
 /** A queue is declared with an argument of this value. */
 function argument(name: string, values: ReadonlyArray<readonly [string, Field]>, more: Fields = {}): Scenario[] {
   return values.map(([value, field]) =>
-    scenario(`queue argument: ${name}: ${value}`, async ({ a }) => {
+    scenario(`queue argument: ${[name, ...Object.values(more)].join(' with ')}: ${value}`, async ({ a }) => {
       await a.declare('~q', { ...more, [name]: field }, { durable: true });
     }),
   );
@@ -178,7 +178,7 @@ export const QUEUE_SCENARIOS: readonly Scenario[] = [
     await a.call('queue.purge', { queue: '~q' });
     await a.sync('~q');
     a2.send('basic.reject', { deliveryTag: Number(got?.args['deliveryTag']), requeue: true });
-    await a2.sync('~q');
+    await a2.counted('~q', 1);
   }),
   scenario(
     'queue: purge one that is not there',

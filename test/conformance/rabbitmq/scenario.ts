@@ -20,7 +20,7 @@ export function scenario(name: string, run: Scenario['run']): Scenario {
 }
 
 const POLL_MS = 20;
-const POLLS_MAX = 300;
+const POLLS_MAX = 1000;
 
 /** What a scenario works with. Connections and channels open when they are first used. */
 export class Side {
@@ -76,9 +76,18 @@ export class Side {
     this.#context.lines.set('notes', [...(this.#context.lines.get('notes') ?? []), line]);
   }
 
-  /** Waits until there is no queue of this name. */
+  /** Waits until there is no queue of this name. Looks by publishing, since who declares a queue renews its expiry. */
   async gone(queue: string): Promise<void> {
-    await this.#poll(`${queue} is gone`, 'queue.declare', { queue, passive: true }, (reply) => reply === undefined);
+    const channel = this.#watch().channel(++this.#polls);
+    for (let polls = 0; polls < POLLS_MAX; polls++) {
+      await channel.put(queue, '', {}, { mandatory: true });
+      if (channel.returns > 0) {
+        this.note(`${queue} is gone`);
+        return;
+      }
+      await pause();
+    }
+    this.note(`${queue} is gone: NOT`);
   }
 
   async exchangeGone(exchange: string): Promise<void> {
@@ -100,20 +109,25 @@ export class Side {
     args: { passive: boolean; queue?: string; exchange?: string },
     isDone: (reply: { readonly [name: string]: unknown } | undefined) => boolean,
   ): Promise<void> {
-    if (this.#watcher === undefined || this.#watcher.isEnding) {
-      this.#watcher = new ScriptedConnection('watcher', { ...this.#context, lines: new Map() });
-    }
     for (let polls = 0; polls < POLLS_MAX; polls++) {
-      const channel = this.#watcher.channel(++this.#polls);
+      const channel = this.#watch().channel(++this.#polls);
       const reply = await channel.call(method, args);
       await channel.close();
       if (isDone(reply?.args)) {
         this.note(line);
         return;
       }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await pause();
     }
     this.note(`${line}: NOT`);
+  }
+
+  /** A connection that leaves no lines. */
+  #watch(): ScriptedConnection {
+    if (this.#watcher === undefined || this.#watcher.isEnding) {
+      this.#watcher = new ScriptedConnection('watcher', { ...this.#context, lines: new Map() });
+    }
+    return this.#watcher;
   }
 
   /** Ends all connections, in the order in which they began. */
@@ -121,6 +135,10 @@ export class Side {
     for (const connection of this.#connections) await connection.close();
     await this.#watcher?.close();
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, POLL_MS));
 }
 
 /** Plays a scenario on a broker: lines such as `a1 | queue.declare-ok …`, channel by channel. `index` is the scenario's own. */
@@ -152,7 +170,7 @@ const REPLY_TEXT = /(replyText=[A-Z_]+)( - .*)? (classId=|exchange=)/;
 
 /**
  * Writes made-up names as numbers in the order of their appearance, takes away the prefix, the time, what brokers say of themselves and
- * the wording of reply texts, of which the name of the code and everything between quotes stays.
+ * the wording of reply texts, of which the name of the code and everything between quotes stays, but for the virtual host.
  */
 function normaliser(prefix: string): (line: string) => string {
   const names = new Map<string, string>();
@@ -167,7 +185,7 @@ function normaliser(prefix: string): (line: string) => string {
       .replace(RECENT_TIME, 'T <now>')
       .replace(OWN_PROPERTY, '$1')
       .replace(REPLY_TEXT, (_, code: string, text: string | undefined, next: string) => {
-        const quoted = text?.match(/'[^']*'/g) ?? [];
+        const quoted = text?.match(/'[^']*'/g)?.filter((each) => each !== "'/'") ?? [];
         return `${[code, ...quoted].join(' ')} ${next}`;
       })
       .replaceAll(prefix, '~');

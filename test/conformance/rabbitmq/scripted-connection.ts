@@ -16,7 +16,8 @@ import { encodeProperties, FieldReader, type Fields, type Properties, type Renam
 import { type Arguments, decodeMethod, encodeMethod, type Received } from './wire.ts';
 
 /** After that nothing comes any more, and the transcript says so. */
-const WAIT_MS = 6_000;
+const WAIT_MS = 20_000;
+const POLL_MS = 20;
 const FRAME_BYTES_MAX = 131_072;
 const CHANNELS_MAX = 2047;
 const FRAME_OVERHEAD = 8;
@@ -227,6 +228,11 @@ export class ScriptedChannel {
     return this.#isEnded || this.connection.isEnding;
   }
 
+  /** Messages that came back. */
+  get returns(): number {
+    return this.#events.filter(({ name }) => name === 'basic.return').length;
+  }
+
   /** Opens it unless that was done; other methods do so themselves. */
   async open(): Promise<void> {
     await this.connection.open();
@@ -340,13 +346,13 @@ export class ScriptedChannel {
 
   /** Asks until the queue has so many ready messages. */
   async counted(queue: string, messages: number): Promise<void> {
-    for (let tries = 0; tries < 100; tries++) {
+    for (let waitedMs = 0; waitedMs < WAIT_MS; waitedMs += POLL_MS) {
       const isRecording = this.connection.isRecording;
       this.connection.isRecording = false;
       const reply = await this.sync(queue);
       this.connection.isRecording = isRecording;
       if (reply?.args['messageCount'] === messages) return this.record(`${queue} has ${messages} messages`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     this.record(`${queue} has ${messages} messages: NOT`);
   }
@@ -495,7 +501,7 @@ export class ScriptedChannel {
   #onConfirm(what: 'ack' | 'nack', number: number, multiple: boolean): void {
     const numbers = [number];
     if (multiple) {
-      for (let each = number - 1; each > 0 && !this.#confirmed.has(each); each--) numbers.push(each);
+      for (let each = 1; each < number; each++) if (!this.#confirmed.has(each)) numbers.push(each);
     }
     for (const each of numbers) {
       if (this.#confirmed.has(each)) this.record(`message ${each} is confirmed twice`);
