@@ -250,8 +250,8 @@ export const QUEUE_SCENARIOS: readonly Scenario[] = [
     await side.gone('~q');
   }),
   scenario('queue: expires not while it has a consumer', async (side) => {
-    await side.a.declare('~q', { 'x-expires': 100 });
-    await side.a.declare('~clock', { 'x-expires': 400 });
+    await side.a.declare('~q', { 'x-expires': 2000 });
+    await side.a.declare('~clock', { 'x-expires': 3000 });
     await side.a.consume('~q');
     await side.gone('~clock');
     await side.a.sync('~q');
