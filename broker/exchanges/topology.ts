@@ -119,6 +119,11 @@ export class Topology {
     return [...this.#virtualHosts.keys()];
   }
 
+  /** Undefined: there is none of this name. */
+  virtualHostId(name: string): number | undefined {
+    return this.#virtualHosts.get(name)?.id;
+  }
+
   /** Nothing if it is there. @throws BurrowError INVALID_NAME, INVALID_ARGUMENT */
   async createVirtualHost(name: string): Promise<void> {
     checkAmqpName(name, 'virtual host');

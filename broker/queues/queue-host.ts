@@ -118,14 +118,19 @@ export class QueueHost {
 
   // Queues
 
-  async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
-    if (declaration.name !== '') return this.#declare(declaration.name, declaration, session);
+  async declare(
+    declaration: QueueDeclaration,
+    session: QueueSession,
+    onNamed: (name: string) => void = () => {},
+  ): Promise<DeclaredQueue> {
     const type = queueTypeOf(declaration.arguments);
     // As in RabbitMQ: such queues are there to stay, and nobody would know the name.
-    if (type !== 'classic') {
+    if (declaration.name === '' && type !== 'classic') {
       throw new BurrowError('INVALID_ARGUMENT', `Cannot declare a server-named queue of type ${type}`);
     }
-    return this.#declare(this.#newName('amq.gen-'), declaration, session);
+    const name = declaration.name === '' ? this.#newName('amq.gen-') : declaration.name;
+    onNamed(name);
+    return this.#declare(name, declaration, session);
   }
 
   async declareReplyQueue(session: QueueSession): Promise<DeclaredQueue> {

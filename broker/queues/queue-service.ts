@@ -140,8 +140,11 @@ export interface QueueSession {
   /** Nothing if it is not there. */
   unbind(binding: BindingDefinition): Promise<void>;
 
-  /** @throws BurrowError DECLARED_DIFFERENTLY, RESOURCE_LOCKED, ACCESS_REFUSED, INVALID_ARGUMENT, INVALID_NAME */
-  declareQueue(queue: QueueDeclaration): Promise<DeclaredQueue>;
+  /**
+   * `onNamed` is told the name, also one that the broker makes up, before anything is made; what it throws prevents that.
+   * @throws BurrowError DECLARED_DIFFERENTLY, RESOURCE_LOCKED, ACCESS_REFUSED, INVALID_ARGUMENT, INVALID_NAME
+   */
+  declareQueue(queue: QueueDeclaration, onNamed?: (name: string) => void): Promise<DeclaredQueue>;
   /** A queue for replies to this session, in memory and gone with it; its name is not to be guessed (RabbitMQ's direct reply-to). */
   declareReplyQueue(): Promise<string>;
   /** Whether such a queue of any session is still there. @throws BurrowError QUEUE_NOT_FOUND */
@@ -178,6 +181,8 @@ export interface QueueSession {
 
 export interface QueueService {
   listVirtualHosts(): readonly string[];
+  /** Another one of the same name has another. Undefined: there is none of this name. */
+  virtualHostId(name: string): number | undefined;
   createVirtualHost(name: string): Promise<void>;
   deleteVirtualHost(name: string): Promise<void>;
   /**

@@ -70,6 +70,10 @@ export class Queues implements QueueService {
     return this.#topology.virtualHosts();
   }
 
+  virtualHostId(name: string): number | undefined {
+    return this.#topology.virtualHostId(name);
+  }
+
   async createVirtualHost(name: string): Promise<void> {
     await this.#topology.createVirtualHost(name);
   }

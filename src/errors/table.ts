@@ -664,6 +664,64 @@ const TABLE = {
     'Bind a queue for it first.',
   ),
 
+  // 170–189: users and permissions
+  AUTHENTICATION_FAILED: row(
+    170,
+    false,
+    58,
+    connection(530),
+    'The login was refused, or there was none where one is needed.',
+    'Check user and password; an administrator sees users with `burrow user list`.',
+  ),
+  NOT_AUTHORIZED: row(
+    171,
+    false,
+    29,
+    channel(403),
+    'The user has no permission for this.',
+    'An administrator can give it with `burrow user permissions`.',
+  ),
+  VHOST_ACCESS_REFUSED: row(
+    172,
+    false,
+    31,
+    connection(530),
+    'The user may not enter this virtual host.',
+    'An administrator can let it with `burrow user permissions`.',
+  ),
+  USER_NOT_FOUND: row(
+    173,
+    false,
+    91,
+    channel(404),
+    'There is no such user.',
+    'Check the name with `burrow user list`.',
+  ),
+  USER_LIMIT: row(
+    174,
+    false,
+    44,
+    channel(406),
+    'There are as many users as there may be.',
+    'Delete users that are not used, or raise users-max.',
+  ),
+  LOGIN_LIMIT: row(
+    175,
+    true,
+    undefined,
+    connection(530),
+    'Too many logins wait for their password to be checked.',
+    'Try again after a moment, or raise logins-waiting-max.',
+  ),
+  LOGIN_REVOKED: row(
+    176,
+    false,
+    58,
+    connection(320),
+    'The login of this connection does not hold any more: its user was deleted, or users were introduced.',
+    'Connect again with a user that exists.',
+  ),
+
   // 200–: the client itself
   CONNECTION_LOST: row(
     200,

@@ -3,6 +3,7 @@
  *
  *     npm run soak -- crash [--rounds 200] [--seed N]            kill -9 of a real broker under load
  *     npm run soak -- groups [--seconds 60] [--seed N]           members of a group come and go, and are killed
+ *     npm run soak -- connections [--connections 10000] [--channels 2000] [--seconds 300] [--heartbeat 10]   idle AMQP connections
  *     npm run soak -- message-groups [--seconds 60] [--seed N]   message groups: consumers come, go, break; the broker is killed
  *     npm run soak -- outbox [--kills 50] [--seed N]             the example outbox: its parts and the broker are killed
  *     npm run soak -- amqp [--seeds 2000] [--first 1]           spoilt streams of AMQP frames
@@ -22,12 +23,14 @@ import { simulateGroups } from '../sim/groups-simulation.ts';
 import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
 import { simulateQueues } from '../sim/queue-simulation.ts';
 import { runGroupChurn } from './group-churn.ts';
+import { holdConnections } from './idle-connections.ts';
 import { runMessageGroupsStorm } from './message-groups-storm.ts';
 import { runOutboxKills } from './outbox-kills.ts';
 
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
        npm run soak -- groups [--seconds N] [--seed N] [--record]
+       npm run soak -- connections [--connections N] [--channels N] [--seconds N] [--heartbeat SECONDS] [--record]
        npm run soak -- message-groups [--seconds N] [--seed N] [--record]
        npm run soak -- outbox [--kills N] [--seed N] [--record]
        npm run soak -- amqp [--seeds N] [--first N] [--record]
@@ -66,6 +69,19 @@ async function groups(seconds: number, seed: number): Promise<Facts> {
   print(
     `all ${result.produced} records were processed, ${result.repeated} of them again after a kill or in the midst of closing`,
   );
+  return { ...result, seconds };
+}
+
+async function connections(sizes: {
+  connections: number;
+  channels: number;
+  seconds: number;
+  heartbeatSeconds: number;
+}): Promise<Facts> {
+  const { seconds, ...rest } = sizes;
+  print(`${rest.connections} connections with a heartbeat of ${rest.heartbeatSeconds} s for ${seconds} s`);
+  const result = await holdConnections({ ...rest, durationMs: seconds * 1000, onProgress: print });
+  print(`all are alive and usable; ${result.bytesPerConnection} bytes each, ${result.bytesPerChannel} for a channel`);
   return { ...result, seconds };
 }
 
@@ -141,6 +157,9 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     seeds: { type: 'string' },
     first: { type: 'string' },
+    connections: { type: 'string' },
+    channels: { type: 'string' },
+    heartbeat: { type: 'string' },
     record: { type: 'boolean', default: false },
   },
 });
@@ -156,6 +175,14 @@ switch (name) {
     break;
   case 'groups':
     facts = await groups(count('seconds', values.seconds, 60), count('seed', values.seed, Date.now() % 1_000_000));
+    break;
+  case 'connections':
+    facts = await connections({
+      connections: count('connections', values.connections, 10_000),
+      channels: count('channels', values.channels, 2000),
+      seconds: count('seconds', values.seconds, 300),
+      heartbeatSeconds: count('heartbeat', values.heartbeat, 10),
+    });
     break;
   case 'message-groups':
     facts = await messageGroups(

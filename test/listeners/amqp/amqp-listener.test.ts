@@ -2,9 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import type { Authenticator } from '../../../broker/listeners/amqp/authentication.ts';
 import { AmqpException } from '../../../broker/listeners/amqp/reply-codes.ts';
+import type { Identity } from '../../../broker/security/access-control.ts';
 import { encodeFieldTable } from '../../../src/messages/field-table.ts';
 import type { FieldTable } from '../../../src/messages/field-value.ts';
 import { encodeProperties } from '../../../src/messages/message-properties.ts';
+import { guestAuthenticator } from './fake-backend.ts';
 import { startBed } from './listener-bed.ts';
 import {
   bodyFrame,
@@ -132,36 +134,37 @@ describe('the handshake', () => {
     expect(client.pending).toBe(0);
   });
 
-  test('asks an authenticator that takes its time, and that knows certificates', async () => {
+  test('asks an authenticator that takes its time, and says whether it is from this machine', async () => {
     const asked: unknown[] = [];
     const authenticator: Authenticator = {
-      external: true,
-      authenticate: (credentials, isLoopback) => {
-        asked.push(credentials, isLoopback);
-        return Promise.resolve('cn=me');
+      ...guestAuthenticator,
+      withPassword: (...login) => {
+        asked.push(login);
+        return Promise.resolve({ name: 'me', incarnation: 7 });
       },
     };
     const { backend, connect } = await startBed({ authenticator });
     const client = await connect();
     client.send(PROTOCOL_HEADER);
-    expect((await client.expect('connection.start')).mechanisms.toString()).toBe('PLAIN AMQPLAIN EXTERNAL');
-    client.startOk({ mechanism: 'EXTERNAL', response: Buffer.from('x') });
+    expect((await client.expect('connection.start')).mechanisms.toString()).toBe('PLAIN AMQPLAIN');
+    client.startOk({ user: 'me', password: 'secret' });
     await client.expect('connection.tune');
     client.method(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 });
     client.method(0, 'connection.open', { virtualHost: '/' });
     await client.expect('connection.open-ok');
-    expect(asked).toEqual([{ mechanism: 'EXTERNAL', response: Buffer.from('x') }, true]);
-    expect(backend.events).toEqual(['session cn=me /']);
+    expect(asked).toEqual([['me', 'secret', true]]);
+    expect(backend.events).toEqual(['session me /']);
+    expect(backend.connections[0]!.identity).toEqual({ name: 'me', incarnation: 7 });
   });
 
   test('does not look at what comes while the login is checked', async () => {
-    let onAsked: (letIn: (user: string) => void) => void;
-    const asked = new Promise<(user: string) => void>((resolve) => {
+    let onAsked: (letIn: (identity: Identity) => void) => void;
+    const asked = new Promise<(identity: Identity) => void>((resolve) => {
       onAsked = resolve;
     });
     const authenticator: Authenticator = {
-      external: false,
-      authenticate: () => new Promise<string>((resolve) => onAsked(resolve)),
+      ...guestAuthenticator,
+      withPassword: () => new Promise<Identity>((resolve) => onAsked(resolve)),
     };
     const { backend, connect } = await startBed({ authenticator });
     const client = await connect();
@@ -171,14 +174,17 @@ describe('the handshake', () => {
     client.method(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 });
     client.method(0, 'connection.open', { virtualHost: '/' });
     await new Promise<void>((resolve) => client.socket.write('', () => resolve()));
-    (await asked)('guest');
+    (await asked)({ name: 'guest', incarnation: 0 });
     await client.expect('connection.tune');
     await client.expect('connection.open-ok');
     expect(backend.events).toEqual(['session guest /']);
   });
 
   test('lets nobody in if the authenticator fails', async () => {
-    const authenticator: Authenticator = { external: false, authenticate: () => Promise.reject(new Error('down')) };
+    const authenticator: Authenticator = {
+      ...guestAuthenticator,
+      withPassword: () => Promise.reject(new Error('down')),
+    };
     const client = await (await startBed({ authenticator })).connect();
     client.send(PROTOCOL_HEADER);
     await client.expect('connection.start');
