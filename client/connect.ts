@@ -250,7 +250,7 @@ export class Client {
 
   /** Sorted. */
   async listVirtualHosts(): Promise<string[]> {
-    return (await listVirtualHostsRequest(this.virtualHost().target())).sort();
+    return (await this.virtualHost().read(listVirtualHostsRequest)).sort();
   }
 
   /** Creates, lists and deletes users and says what they may do; for administrators. */

@@ -493,7 +493,7 @@ export class Topology {
 
   #virtualHost(name: string): VirtualHost {
     const host = this.#virtualHosts.get(name);
-    if (host === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost '${name}' not found`);
+    if (host === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost ${name} not found`);
     return host;
   }
 

@@ -154,6 +154,11 @@ class AuthorizedSession implements QueueSession {
     await this.#session.declareExchange(exchange);
   }
 
+  checkReplyQueue(name: string): void {
+    this.#permits.checkAccess();
+    this.#session.checkReplyQueue(name);
+  }
+
   /** As in RabbitMQ, it takes no permission to see that something is there. */
   checkExchange(name: string): void {
     this.#permits.checkAccess();
@@ -308,12 +313,14 @@ class AuthorizedChannel implements QueueSessionChannel {
 
   /** Per message. */
   publish(message: PublishedMessage, options: { readonly mandatory: boolean }): void {
-    if (message.exchange !== this.#exchange || this.#permits.version !== this.#version) {
-      this.#permits.check('write', 'exchange', message.exchange);
-      this.#exchange = message.exchange;
-      this.#version = this.#permits.version;
-    }
+    this.#checkPublish(message.exchange);
     this.#channel.publish(message, options);
+  }
+
+  /** Per message of a transaction. */
+  checkRoute(message: PublishedMessage): void {
+    this.#checkPublish(message.exchange);
+    this.#channel.checkRoute(message);
   }
 
   confirmPublishes(): void {
@@ -336,7 +343,7 @@ class AuthorizedChannel implements QueueSessionChannel {
   async get(
     queue: string,
     options: { readonly noAck: boolean },
-    onMessage: (deliveryTag: number, returns: number, messagesLeft: number, view: MessageView) => void,
+    onMessage: Parameters<QueueSessionChannel['get']>[2],
   ): Promise<boolean> {
     this.#permits.check('read', 'queue', queue);
     return this.#channel.get(queue, options, onMessage);
@@ -348,6 +355,10 @@ class AuthorizedChannel implements QueueSessionChannel {
 
   reject(deliveryTag: number, options: { readonly multiple: boolean; readonly requeue: boolean }): void {
     this.#channel.reject(deliveryTag, options);
+  }
+
+  checkUnsettled(deliveryTag: number, multiple: boolean): void {
+    this.#channel.checkUnsettled(deliveryTag, multiple);
   }
 
   recover(): void {
@@ -364,5 +375,12 @@ class AuthorizedChannel implements QueueSessionChannel {
 
   close(): void {
     this.#channel.close();
+  }
+
+  #checkPublish(exchange: string): void {
+    if (exchange === this.#exchange && this.#permits.version === this.#version) return;
+    this.#permits.check('write', 'exchange', exchange);
+    this.#exchange = exchange;
+    this.#version = this.#permits.version;
   }
 }

@@ -4,6 +4,7 @@ import type { FieldValue } from '../../src/messages/field-value.ts';
 import { propertyPosition } from '../../src/messages/message-properties.ts';
 import type { MessageView } from './message-batch.ts';
 
+const PLUS = '+'.charCodeAt(0);
 const DIGIT_ZERO = 0x30;
 
 /** 0 if there is none. Per message. */
@@ -18,7 +19,8 @@ export function expirationOf(bytes: Uint8Array, position: number, byteCount: num
   if (at === -1 || bytes[at] === 0) return -1;
   const end = at + 1 + bytes[at]!;
   let value = 0;
-  for (let index = at + 1; index < end; index++) {
+  // A plus is allowed (see checkExpiration of AMQP's channels).
+  for (let index = bytes[at + 1] === PLUS ? at + 2 : at + 1; index < end; index++) {
     const digit = bytes[index]! - DIGIT_ZERO;
     if (!(digit >= 0 && digit <= 9)) return -1;
     value = value * 10 + digit;

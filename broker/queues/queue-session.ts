@@ -95,6 +95,10 @@ export class HostSession implements QueueSession {
     return (await this.#options.host.declareReplyQueue(this)).name;
   }
 
+  checkReplyQueue(name: string): void {
+    this.#options.host.checkReplyQueue(name);
+  }
+
   checkQueue(name: string): DeclaredQueue {
     return this.#options.host.check(name, this);
   }

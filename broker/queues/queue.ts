@@ -101,6 +101,11 @@ export class Queue implements HostedQueue {
   #delivered = 0;
   #acknowledged = 0;
   #failure: BurrowError | undefined;
+  /**
+   * While arrivals are dispatched: the first of them. A consumer that waits gets them even if they may not wait themselves: with a time
+   * to live of 0 they are delivered at once or expire, as in RabbitMQ.
+   */
+  #arrivedFrom = Number.POSITIVE_INFINITY;
 
   /** Opens the queue on its logs, and reads what became of its messages. */
   static async open(options: QueueOptions): Promise<Queue> {
@@ -225,16 +230,17 @@ export class Queue implements HostedQueue {
       return true;
     }
     const { overflow, maxLength, maxLengthBytes, maxPriority } = this.#settings;
+    let bytes = 0;
+    for (const piece of message.body) bytes += piece.length;
     if (overflow !== 'drop-head') {
+      // Whether it would be beyond the limits with this message (rabbit_amqqueue_process:will_overflow).
       const full =
         (maxLength !== undefined && this.readyCount >= maxLength) ||
         (maxLengthBytes !== undefined &&
           this.#knowsReadyBytes &&
-          this.#readyBytes + this.#pendingBytesTotal >= maxLengthBytes);
+          this.#readyBytes + this.#pendingBytesTotal + bytes > maxLengthBytes);
       if (full) return false;
     }
-    let bytes = 0;
-    for (const piece of message.body) bytes += piece.length;
     const { properties } = message;
     this.#pendingBytes.push(bytes);
     this.#pendingBytesTotal += bytes;
@@ -267,8 +273,10 @@ export class Queue implements HostedQueue {
       }
       const levels = this.#settings.maxPriority === undefined ? undefined : this.#pendingLevels.splice(0, count);
       this.#state.extend(highWatermark, (offset) => levels?.[offset - before] ?? 0);
+      this.#arrivedFrom = before;
     }
     this.dispatch();
+    this.#arrivedFrom = Number.POSITIVE_INFINITY;
   }
 
   /** What the log holds already: visible at once, with priorities and sizes read back where they matter. */
@@ -395,7 +403,7 @@ export class Queue implements HostedQueue {
       const view = this.#reader.at(offset, this.#state.endOffset);
       if (view === undefined) return undefined;
       this.#failure = undefined;
-      if (this.#mayExpire && this.#expiresAtMs(view) <= this.#options.clock.now()) {
+      if (this.#mayExpire && offset < this.#arrivedFrom && this.#expiresAtMs(view) <= this.#options.clock.now()) {
         this.#dropHead(view, 'expired');
         continue;
       }
@@ -522,12 +530,11 @@ export class Queue implements HostedQueue {
     this.dispatch();
   }
 
-  /**
-   * Resolves when everything that was settled before the call is durable. What was rejected is once its dead letters are; one that
-   * found no place is back in the queue then, as the strategy of the queue has it.
-   */
+  /** Resolves when everything that was settled before the call is durable, and dead letters are stored or back in the queue. */
   async settlementsSynced(): Promise<void> {
     await this.#dead.settled();
+    // Of a queue that was deleted nothing comes again.
+    if (this.#closeReason?.code === 'QUEUE_NOT_FOUND') return;
     await this.#settlements?.synced();
   }
 

@@ -54,7 +54,7 @@ const TABLE = {
     1,
     false,
     undefined,
-    connection(502),
+    connection(501),
     'The bytes do not form a valid frame.',
     'Check that the client speaks this listener’s protocol.',
   ),

@@ -5,6 +5,7 @@
  *     npm run soak -- groups [--seconds 60] [--seed N]           members of a group come and go, and are killed
  *     npm run soak -- connections [--connections 10000] [--channels 2000] [--seconds 300] [--heartbeat 10]   idle AMQP connections
  *     npm run soak -- message-groups [--seconds 60] [--seed N]   message groups: consumers come, go, break; the broker is killed
+ *     npm run soak -- outbox [--kills 50] [--seed N]             the example outbox: its parts and the broker are killed
  *     npm run soak -- amqp [--seeds 2000] [--first 1]           spoilt streams of AMQP frames
  *     npm run soak -- engine|compaction|coordinator|queues [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
  *
@@ -24,12 +25,14 @@ import { simulateQueues } from '../sim/queue-simulation.ts';
 import { runGroupChurn } from './group-churn.ts';
 import { holdConnections } from './idle-connections.ts';
 import { runMessageGroupsStorm } from './message-groups-storm.ts';
+import { runOutboxKills } from './outbox-kills.ts';
 
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
        npm run soak -- groups [--seconds N] [--seed N] [--record]
        npm run soak -- connections [--connections N] [--channels N] [--seconds N] [--heartbeat SECONDS] [--record]
        npm run soak -- message-groups [--seconds N] [--seed N] [--record]
+       npm run soak -- outbox [--kills N] [--seed N] [--record]
        npm run soak -- amqp [--seeds N] [--first N] [--record]
        npm run sim -- [engine|compaction|coordinator|queues] [--seeds N] [--first N] [--record]
 `;
@@ -91,6 +94,17 @@ async function messageGroups(seconds: number, seed: number): Promise<Facts> {
   return { ...result, seconds };
 }
 
+async function outbox(kills: number, seed: number): Promise<Facts> {
+  print(`${kills} kills with seed ${seed}`);
+  const startedMs = performance.now();
+  const result = await runOutboxKills({ kills, seed }).catch((error: unknown) => {
+    throw failed(`npm run soak -- outbox --kills ${kills} --seed ${seed}`, error);
+  });
+  const { orders, repeated } = result;
+  print(`all ${orders} orders were published and entered once, in order; ${repeated} events came again after a kill`);
+  return { ...result, tookSeconds: secondsSince(startedMs) };
+}
+
 /** Runs seeds one after another; the sums of what each counts. */
 async function simulate(
   name: 'engine' | 'compaction' | 'coordinator' | 'queues' | 'amqp',
@@ -139,6 +153,7 @@ const { values, positionals } = parseArgs({
   options: {
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    kills: { type: 'string' },
     seed: { type: 'string' },
     seeds: { type: 'string' },
     first: { type: 'string' },
@@ -174,6 +189,9 @@ switch (name) {
       count('seconds', values.seconds, 60),
       count('seed', values.seed, Date.now() % 1_000_000),
     );
+    break;
+  case 'outbox':
+    facts = await outbox(count('kills', values.kills, 50), count('seed', values.seed, Date.now() % 1_000_000));
     break;
   case 'engine':
     facts = await simulate(name, (seed) => simulateLogEngine({ seed }), range);

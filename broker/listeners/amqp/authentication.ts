@@ -43,10 +43,10 @@ export function parseCredentials(
   }
 }
 
-/** RFC 4616: authorization identity (ignored) · NUL · user · NUL · password. */
+/** RFC 4616: authorization identity · NUL · user · NUL · password. Nobody acts as somebody else, as in RabbitMQ. */
 function parsePlain(response: Buffer): Credentials | undefined {
-  const [, user, password, ...rest] = response.toString('utf8').split('\0');
-  if (user === undefined || password === undefined || rest.length > 0) return undefined;
+  const [identity, user, password, ...rest] = response.toString('utf8').split('\0');
+  if (identity !== '' || user === undefined || password === undefined || rest.length > 0) return undefined;
   return { kind: 'password', user, password };
 }
 

@@ -22,7 +22,7 @@ import {
 } from './authentication.ts';
 import { AmqpChannel, type ChannelHost } from './channel.ts';
 import { type ConnectionEffects, type ConnectionSettings, ConnectionState, type Tuned } from './connection-state.ts';
-import { FrameCutter, HEARTBEAT_FRAME, METHOD_FRAME } from './frame-cutter.ts';
+import { BODY_FRAME, FrameCutter, HEADER_FRAME, HEARTBEAT_FRAME, METHOD_FRAME } from './frame-cutter.ts';
 import { FrameWriter } from './frame-writer.ts';
 import type { AmqpBackend, AnyHandler, BackendSession, ClientConnection } from './handlers.ts';
 import { HeartbeatState } from './heartbeat-state.ts';
@@ -52,6 +52,7 @@ export interface ConnectionHost {
 const CHECK_MEMORY_BYTES = 1024 * 1024;
 const PROTOCOL_HEADER = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
 const NO_ARGUMENTS = {};
+const FRAME_TYPES: ReadonlySet<number> = new Set([METHOD_FRAME, HEADER_FRAME, BODY_FRAME, HEARTBEAT_FRAME]);
 
 export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientConnection {
   readonly remote: string;
@@ -256,6 +257,7 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
       if (number === 0 && type === METHOD_FRAME) this.#onMethodWhileClosing(payload);
       return;
     }
+    if (!FRAME_TYPES.has(type)) throw new AmqpException('FRAME_ERROR', `there are no frames of type ${type}`);
     if (number === 0) {
       if (type !== METHOD_FRAME) {
         throw new AmqpException('UNEXPECTED_FRAME', `a frame of type ${type} on channel 0`);
@@ -303,13 +305,20 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
       if (this.#isBlocked && type !== METHOD_FRAME && !channel.isAssembling) this.#isStopped = true;
       return;
     }
-    const name = type === METHOD_FRAME ? methodNameOf(payload) : undefined;
+    if (type !== METHOD_FRAME) {
+      throw new AmqpException('UNEXPECTED_FRAME', `expected a method frame on channel ${number}, which is not open`);
+    }
+    const name = methodNameOf(payload);
     if (name !== 'channel.open') {
       this.failConnection(new AmqpException('CHANNEL_ERROR', `expected 'channel.open' on channel ${number}`), name);
-    } else if (number > this.#channelsMax) {
-      const text = `channel ${number} is beyond the negotiated channel_max (${this.#channelsMax})`;
-      this.failConnection(new AmqpException('NOT_ALLOWED', text), name);
-    } else this.#openChannel(number);
+      return;
+    }
+    // As in RabbitMQ (rabbit_reader:create_channel), channel_max limits how many there are; their numbers are free.
+    if (this.#channels.size >= this.#channelsMax) {
+      const text = `number of channels opened (${this.#channels.size}) has reached the negotiated channel_max (${this.#channelsMax})`;
+      throw new AmqpException('NOT_ALLOWED', text);
+    }
+    this.#openChannel(number);
   }
 
   #openChannel(number: number): void {

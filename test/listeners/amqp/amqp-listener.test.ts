@@ -229,10 +229,23 @@ describe('channels', () => {
     const access = { realm: '/data', exclusive: false, passive: true, active: true, write: true, read: true };
     client.method(1, 'access.request', access);
     expect(await client.expect('access.request-ok', 1)).toEqual({ ticket: 1 });
-    client.method(1, 'channel.flow-ok', { active: true });
-    client.method(1, 'basic.cancel-ok', { consumerTag: 'x' });
-    client.method(1, 'channel.flow', { active: true });
-    await client.expect('channel.flow-ok', 1);
+  });
+
+  test('are as many as was negotiated, with any numbers', async () => {
+    const { open } = await startBed();
+    const client = await open({ channelMax: 2 });
+    await client.openChannel(60_000);
+    await client.openChannel(7);
+    client.method(7, 'channel.close', CLOSE);
+    await client.expect('channel.close-ok', 7);
+    await client.openChannel(8);
+    client.method(1, 'channel.open', {});
+    expect(await client.expect('connection.close')).toEqual({
+      replyCode: 530,
+      replyText: 'NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)',
+      classId: 0,
+      methodId: 0,
+    });
   });
 
   test('pass messages on as they came', async () => {
@@ -349,7 +362,7 @@ describe('an error of a channel', () => {
     client.method(1, 'tx.select', {});
     client.send(publishFrames(1, Buffer.from('dropped')));
     // Not even what has no sense is looked at.
-    client.send(frame(1, 1, Buffer.from([9, 9, 9])), frame(77, 1, Buffer.alloc(3)), bodyFrame(1, Buffer.alloc(3)));
+    client.send(frame(1, 1, Buffer.from([9, 9, 9])), frame(2, 1, Buffer.alloc(3)), bodyFrame(1, Buffer.alloc(3)));
     expect(await client.expect('channel.close', 1)).toEqual({
       replyCode: 404,
       replyText: "NOT_FOUND - no queue 'q' in vhost '/'",
@@ -429,17 +442,20 @@ describe('an error of the connection', () => {
   test.each([
     [501, 'a frame that does not end right', wrongEnd],
     [501, 'a frame larger than frame_max', Buffer.from([3, 0, 1, 0x7f, 0, 0, 0])],
-    [502, 'arguments that are cut off', cutOff],
-    [502, 'a malformed table', badTable],
+    [501, 'a frame type that there is not', frame(7, 1, Buffer.alloc(1))],
+    [501, 'arguments that are cut off', cutOff],
+    [501, 'a malformed table', badTable],
     [
-      502,
+      501,
       'malformed properties',
       Buffer.concat([methodFrame(1, 'basic.publish', publishArguments), headerFrame(1, 0, Buffer.from([0x80, 0]))]),
     ],
     [503, 'a method that only brokers send', methodFrame(1, 'tx.select-ok', {})],
+    [503, 'channel.close-ok that answers nothing', methodFrame(1, 'channel.close-ok', {})],
+    [503, 'channel.flow-ok that answers nothing', methodFrame(1, 'channel.flow-ok', { active: true })],
+    [503, 'basic.cancel-ok that answers nothing', methodFrame(1, 'basic.cancel-ok', { consumerTag: 'x' })],
     [503, 'a method of class connection on a channel', methodFrame(1, 'connection.close-ok', {})],
     [504, 'a channel that is not open', methodOn(2)],
-    [504, 'a content frame on a channel that is not open', bodyFrame(2, Buffer.alloc(1))],
     [504, 'a second channel.open', methodFrame(1, 'channel.open', {})],
     [504, 'a method of another class on channel 0', methodOn(0)],
     [505, 'a body without a method', bodyFrame(1, Buffer.alloc(1))],
@@ -455,7 +471,7 @@ describe('an error of the connection', () => {
     ],
     [505, 'a heartbeat on a channel', frame(8, 1, Buffer.alloc(0))],
     [505, 'a body on channel 0', bodyFrame(0, Buffer.alloc(1))],
-    [505, 'a frame type that there is not', frame(7, 1, Buffer.alloc(1))],
+    [505, 'a content frame on a channel that is not open', bodyFrame(2, Buffer.alloc(1))],
     [
       501,
       'more body than announced',
@@ -465,7 +481,6 @@ describe('an error of the connection', () => {
         bodyFrame(1, Buffer.alloc(4)),
       ]),
     ],
-    [530, 'a channel beyond channel_max', methodFrame(11, 'channel.open', {})],
     [540, 'an unknown method', unknown],
     [540, 'flow that stops us', methodFrame(1, 'channel.flow', { active: false })],
     [

@@ -18,8 +18,9 @@ test('responses of the mechanisms', () => {
     Buffer.from(encodeFieldTable(new Map(entries)));
   const parse = (mechanism: string, response: Buffer) => parseCredentials(mechanism, response, undefined);
   expect(parse('PLAIN', Buffer.from('\0usér\0pass'))).toEqual(password('usér', 'pass'));
-  expect(parse('PLAIN', Buffer.from('other\0user\0'))).toEqual(password('user', ''));
-  for (const wrong of ['', 'user', '\0user', '\0user\0pass\0more']) {
+  expect(parse('PLAIN', Buffer.from('\0user\0'))).toEqual(password('user', ''));
+  // The first part asks to act as somebody.
+  for (const wrong of ['', 'user', 'other\0user\0pass', 'user\0user\0pass', '\0user', '\0user\0pass\0more']) {
     expect(parse('PLAIN', Buffer.from(wrong)), wrong).toBeUndefined();
   }
   const login: [string, string] = ['LOGIN', 'user'];
