@@ -199,8 +199,9 @@ async function openCoordinator(
   directory: string,
   logger: Logger,
 ): Promise<Coordinator> {
-  if (dataDir === MEMORY) return new MemoryCoordinator();
-  return FileCoordinator.open({ disk, folder: join(directory, 'coordinator'), logger });
+  if (dataDir === MEMORY) return new MemoryCoordinator({ clock: systemClock });
+  const options = { clock: systemClock, random: systemRandom, logger };
+  return FileCoordinator.open({ disk, folder: join(directory, 'coordinator'), ...options });
 }
 
 /** A batch must fit into half of the journal with room for its frame, and into the memory for what is not written yet. */

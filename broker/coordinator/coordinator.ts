@@ -44,6 +44,8 @@ export interface CoordinatorTransaction {
 export interface TransactionOutcome {
   /** Whether all conditions held, and so all changes were made. Otherwise none was. */
   readonly committed: boolean;
+  /** Whether there was something to change: false if it only removes, and none of the keys was there. */
+  readonly changed: boolean;
   /** Of this transaction if it changed something, else of the store when it was decided. */
   readonly revision: number;
 }
