@@ -36,6 +36,8 @@ export interface OpenOptions {
   readonly truncate?: boolean;
   /** For {@link DiskFile.append}, which then is the only way to write. */
   readonly append?: boolean;
+  /** For a file that may not be ours to write. */
+  readonly readOnly?: boolean;
 }
 
 export interface DiskWatch {

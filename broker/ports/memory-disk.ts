@@ -104,7 +104,7 @@ export class MemoryDisk implements Disk {
         }
         node.references++;
         if (options.truncate === true && node.contents.bytes > 0) this.#resize(node, 0, operation);
-        return new MemoryDiskFile(this, path, node, options.append ?? false);
+        return new MemoryDiskFile(this, path, node, options);
       },
     });
   }
@@ -431,14 +431,14 @@ class MemoryDiskFile implements DiskFile {
   readonly path: string;
   readonly #disk: MemoryDisk;
   readonly #file: MemoryFile;
-  readonly #appends: boolean;
+  readonly #options: OpenOptions;
   #closed: boolean = false;
 
-  constructor(disk: MemoryDisk, path: string, file: MemoryFile, appends: boolean) {
+  constructor(disk: MemoryDisk, path: string, file: MemoryFile, options: OpenOptions) {
     this.path = path;
     this.#disk = disk;
     this.#file = file;
-    this.#appends = appends;
+    this.#options = options;
   }
 
   async read(position: number, bytes: number): Promise<Buffer> {
@@ -448,13 +448,13 @@ class MemoryDiskFile implements DiskFile {
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
     this.#assertOpen('write', position);
-    if (this.#appends) throw diskError('EINVAL', { kind: 'write', path: this.path });
+    this.#assertWritable(false);
     return this.#disk.writeFile(this.#file, this.path, buffers, position);
   }
 
   async append(bytes: Uint8Array): Promise<void> {
     this.#assertOpen('write');
-    if (!this.#appends) throw diskError('EINVAL', { kind: 'write', path: this.path });
+    this.#assertWritable(true);
     return this.#disk.appendToFile(this.#file, this.path, bytes);
   }
 
@@ -477,6 +477,12 @@ class MemoryDiskFile implements DiskFile {
     if (this.#closed) return;
     this.#closed = true;
     this.#disk.release(this.#file);
+  }
+
+  #assertWritable(appending: boolean): void {
+    const { append = false, readOnly = false } = this.#options;
+    const code = readOnly ? 'EBADF' : append === appending ? undefined : 'EINVAL';
+    if (code !== undefined) throw diskError(code, { kind: 'write', path: this.path });
   }
 
   #assertOpen(kind: DiskOperation['kind'], position = 0, bytes = 0): void {

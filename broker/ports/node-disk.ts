@@ -17,9 +17,11 @@ const FILE_MODE = 0o640;
 
 /** Disk on the file system of the machine. Has no state of its own. */
 export class NodeDisk implements Disk {
-  open(path: string, { create = false, truncate = false, append = false }: OpenOptions = {}): Promise<DiskFile> {
-    const { O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = fs.constants;
-    const flags = O_RDWR | (create ? O_CREAT : 0) | (truncate ? O_TRUNC : 0) | (append ? O_APPEND : 0);
+  open(path: string, options: OpenOptions = {}): Promise<DiskFile> {
+    const { create = false, truncate = false, append = false, readOnly = false } = options;
+    const { O_RDONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = fs.constants;
+    const flags =
+      (readOnly ? O_RDONLY : O_RDWR) | (create ? O_CREAT : 0) | (truncate ? O_TRUNC : 0) | (append ? O_APPEND : 0);
     return new Promise((resolve, reject) => {
       fs.open(path, flags, FILE_MODE, (error, fd) => {
         if (error === null) resolve(new NodeDiskFile(path, fd, append));

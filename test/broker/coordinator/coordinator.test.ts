@@ -2,8 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Coordinator, CoordinatorEvent } from '../../../broker/coordinator/coordinator.ts';
+import { EtcdCoordinator } from '../../../broker/coordinator/etcd.ts';
 import { FileCoordinator } from '../../../broker/coordinator/file.ts';
 import type { CoordinatorLimits } from '../../../broker/coordinator/key-values.ts';
 import { MemoryCoordinator, MemoryStore } from '../../../broker/coordinator/memory.ts';
@@ -11,6 +12,7 @@ import { MemoryDisk } from '../../../broker/ports/memory-disk.ts';
 import { NodeDisk } from '../../../broker/ports/node-disk.ts';
 import { systemClock } from '../../../broker/ports/system-clock.ts';
 import { isBurrowError } from '../../../src/errors/burrow-error.ts';
+import { EtcdServer, etcdIsThere } from '../../support/etcd-server.ts';
 
 async function code(call: Promise<unknown>): Promise<string> {
   return call.then(
@@ -32,6 +34,17 @@ async function realFolder(): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'burrow-coordinator-'));
   onTestFinished(() => rm(root, { recursive: true, force: true }));
   return join(root, 'c');
+}
+
+const WITH_ETCD = etcdIsThere();
+let etcd: EtcdServer | undefined;
+let etcdPrefixes = 0;
+
+if (WITH_ETCD) {
+  beforeAll(async () => {
+    etcd = await EtcdServer.start();
+  }, 60_000);
+  afterAll(() => etcd?.remove());
 }
 
 const IMPLEMENTATIONS: ReadonlyArray<readonly [string, Implementation]> = [
@@ -82,6 +95,22 @@ const IMPLEMENTATIONS: ReadonlyArray<readonly [string, Implementation]> = [
       },
     },
   ],
+  ...(WITH_ETCD
+    ? [
+        [
+          'EtcdCoordinator',
+          {
+            historyLimits: false,
+            open: async (limits?: CoordinatorLimits) => {
+              const prefix = `contract/${etcdPrefixes++}`;
+              const members = [etcd!.address];
+              return () =>
+                EtcdCoordinator.open({ members, prefix, credentials: { tls: false }, clock: systemClock, ...limits });
+            },
+          },
+        ] as const,
+      ]
+    : []),
 ];
 
 describe.each(IMPLEMENTATIONS)('%s', (_, { open: openStore, historyLimits }) => {

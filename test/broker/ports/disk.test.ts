@@ -102,6 +102,16 @@ describe.each([
     disk.watch(join(root, 'absent'), () => {}).close();
   });
 
+  test('a file that is opened for reading only is not written to', async () => {
+    const { disk, root } = await make();
+    const path = join(root, 'a');
+    await (await openNew(disk, path)).write([Buffer.from('hello')], 0);
+    const file = await disk.open(path, { readOnly: true });
+    onTestFinished(() => file.close());
+    expect((await file.read(0, 9)).toString()).toBe('hello');
+    expect(await code(file.write([Buffer.from('x')], 0))).toBe('EBADF');
+  });
+
   test('what a file was extended by reads as zeros, from anywhere in it', async () => {
     const { disk, root } = await make();
     const file = await openNew(disk, join(root, 'a'));
