@@ -5,12 +5,15 @@ import type { BrokerService } from './partitions/broker-service.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Logger } from './ports/logger.ts';
 import type { QueueService } from './queues/queue-service.ts';
+import type { UserService } from './security/user-service.ts';
+
+export type ListenerName = 'native' | 'nativeTls' | 'kafka' | 'amqp' | 'amqpTls';
 
 export interface Broker {
   /** Ports that are listened on; a listener that is off is absent. */
-  readonly ports: { readonly native?: number; readonly kafka?: number; readonly amqp?: number };
+  readonly ports: { readonly [Name in ListenerName]?: number };
   /** Where clients on this machine connect: `ws://127.0.0.1:7420`, `127.0.0.1:9092`, `127.0.0.1:5672`. */
-  readonly addresses: { readonly native?: string; readonly kafka?: string; readonly amqp?: string };
+  readonly addresses: { readonly [Name in ListenerName]?: string };
   /** The data folder, or `'memory'`. */
   readonly dataDir: string;
   /** For use in the same process, without a connection. */
@@ -19,6 +22,8 @@ export interface Broker {
   readonly groups: GroupService;
   /** Likewise: exchanges and queues. */
   readonly queues: QueueService;
+  /** Likewise: users and their permissions, which what is used in the same process does not ask for. */
+  readonly users: UserService;
   /** Resolves when the broker has stopped: with undefined after `close()`, with the reason if it had to stop by itself. */
   readonly stopped: Promise<BurrowError | undefined>;
   /**

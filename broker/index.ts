@@ -10,6 +10,7 @@ import { openDataFolder } from './data-folder.ts';
 import { ProducerIdAllocator } from './definitions/producer-ids.ts';
 import { Groups } from './groups/groups.ts';
 import { LogManager } from './log/log-manager.ts';
+import { openAccess } from './open-access.ts';
 import type { BrokerOptions, BrokerSettings } from './options.ts';
 import { topicConfigDefaults } from './partitions/broker-configs.ts';
 import { DiskSpace } from './partitions/disk-space.ts';
@@ -31,6 +32,7 @@ export type { Broker } from './broker.ts';
 export type { BrokerOptions } from './options.ts';
 export type { BrokerService } from './partitions/broker-service.ts';
 export type { Logger } from './ports/logger.ts';
+export type { UserService } from './security/user-service.ts';
 
 const MEMORY = 'memory';
 
@@ -149,16 +151,19 @@ async function startParts(settings: BrokerSettings, logger: Logger, parts: Parts
   });
   parts.add('queues', () => queues?.close());
 
+  const { users, access } = await openAccess({ settings, coordinator, queues, clock, random, logger });
+  parts.add('users', () => users.close());
+
   const { ports, addresses } = await startListeners(
     settings,
-    { service, groups, queues, clusterId, diskSpace },
+    { service, groups, queues, users, access, clusterId, diskSpace },
     logger,
     parts,
   );
   logger.info({ nodeId: settings.nodeId, clusterId, ports, storage: settings.dataDir }, 'broker ready');
   if (stopReason !== undefined) throw stopReason;
   const dataDir = settings.dataDir === MEMORY ? MEMORY : directory;
-  return { ports, addresses, dataDir, service, groups, queues, stopped, close };
+  return { ports, addresses, dataDir, service, groups, queues, users, stopped, close };
 }
 
 interface Storage {

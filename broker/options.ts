@@ -36,6 +36,7 @@ export type OptionRow =
 export type OptionGroup =
   | 'Storage'
   | 'Listeners'
+  | 'Security'
   | 'Durability'
   | 'Topics'
   | 'Groups'
@@ -88,7 +89,8 @@ const OPTIONS = {
     type: 'string',
     value: 'address',
     default: '127.0.0.1',
-    sentence: 'Address that all listeners bind. Other than loopback needs allow-insecure.',
+    sentence:
+      'Address that all listeners bind. Other than loopback needs users, and kafka-port off, or allow-insecure.',
   },
   'advertised-host': {
     group: 'Listeners',
@@ -101,7 +103,7 @@ const OPTIONS = {
     group: 'Listeners',
     type: 'boolean',
     default: false,
-    sentence: 'Allow a host other than loopback although clients are not authenticated.',
+    sentence: 'Allow a host other than loopback although there are no users, or a listener does not ask for them.',
   },
   port: {
     group: 'Listeners',
@@ -124,6 +126,20 @@ const OPTIONS = {
     embedded: 0,
     sentence: 'Port of the AMQP 0-9-1 protocol.',
   },
+  'tls-port': {
+    group: 'Listeners',
+    type: 'port',
+    default: 'off',
+    embedded: 'off',
+    sentence: 'Port of the native protocol over TLS (wss). Needs tls-cert and tls-key.',
+  },
+  'amqp-tls-port': {
+    group: 'Listeners',
+    type: 'port',
+    default: 'off',
+    embedded: 'off',
+    sentence: 'Port of the AMQP 0-9-1 protocol over TLS (amqps), by custom 5671. Needs tls-cert and tls-key.',
+  },
   'http-port': {
     group: 'Listeners',
     type: 'enum',
@@ -145,6 +161,73 @@ const OPTIONS = {
     default: [],
     sentence:
       'Host names accepted in the Host header besides loopback names, host and advertised-host (guards against DNS rebinding).',
+  },
+
+  'tls-cert': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'PEM file of the certificate that TLS listeners show, followed by those that lead to its authority.',
+  },
+  'tls-key': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'PEM file of its private key. Files are read again when they change.',
+  },
+  'tls-ca': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'PEM file of the authorities whose client certificates are believed. With it clients are asked for one.',
+  },
+  'tls-require-client-cert': {
+    group: 'Security',
+    type: 'boolean',
+    default: false,
+    sentence: 'Refuse clients on TLS listeners that show no certificate of those authorities.',
+  },
+  'tls-cert-login-from': {
+    group: 'Security',
+    type: 'enum',
+    choices: ['common-name', 'distinguished-name'],
+    default: 'common-name',
+    sentence: 'What of a client’s certificate is its user, for logins without a password (SASL EXTERNAL).',
+  },
+  'default-user': {
+    group: 'Security',
+    type: 'string',
+    value: 'name',
+    default: undefined,
+    sentence:
+      'Administrator that is created at the start if there are no users, with all permissions in the virtual host /.',
+  },
+  'default-password-file': {
+    group: 'Security',
+    type: 'string',
+    value: 'file',
+    default: undefined,
+    sentence: 'File with the password of default-user, in its first line.',
+  },
+  'users-max': {
+    group: 'Security',
+    type: 'integer',
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    sentence: 'Users of this broker.',
+  },
+  'logins-waiting-max': {
+    group: 'Security',
+    type: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    sentence:
+      'Logins whose password waits to be checked, one after the other; more are refused. Passwords that were right before do not wait.',
   },
 
   flush: {
@@ -426,6 +509,15 @@ const OPTIONS = {
     max: 1_000_000,
     sentence: 'Open connections per listener from one address.',
   },
+  'sockets-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+    sentence:
+      'Open connections of all listeners together. 0: three quarters of the files that the process may open (ulimit -n); logs need the rest.',
+  },
   'handshake-timeout-ms': {
     group: 'Limits',
     type: 'duration',
@@ -467,29 +559,71 @@ const OPTIONS = {
     max: GIB,
     sentence: 'Size of a Kafka request.',
   },
-  'amqp-frame-bytes-max': {
+  'amqp-frame-max': {
     group: 'Limits',
     type: 'bytes',
     default: 128 * KIB,
+    // The smallest frame_max of the specification.
     min: 4 * KIB,
     max: 16 * MIB,
-    sentence: 'Size of an AMQP frame (frame_max) that clients are offered; messages are sent in as many as they need.',
+    sentence: 'Size of an AMQP frame that clients are offered; messages are sent in as many as they need.',
   },
-  'amqp-channels-max': {
+  'amqp-initial-frame-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 16 * KIB,
+    min: 4 * KIB,
+    max: MIB,
+    sentence: 'Size of an AMQP frame before that is agreed on: of a login.',
+  },
+  'amqp-channel-max': {
     group: 'Limits',
     type: 'integer',
     default: 2_047,
     min: 1,
     max: 65_535,
-    sentence: 'Channels of one AMQP connection (channel_max).',
+    sentence: 'Channels of one AMQP connection.',
   },
-  'amqp-heartbeat-ms': {
+  'amqp-heartbeat': {
+    group: 'Limits',
+    type: 'integer',
+    default: 60,
+    min: 0,
+    max: 65_535,
+    sentence: 'Heartbeat suggested to AMQP clients, in seconds; what they answer counts. 0 for none.',
+  },
+  'amqp-unassembled-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 64 * MIB,
+    min: 64 * KIB,
+    max: 16 * GIB,
+    sentence: 'Messages of one AMQP connection that have begun to arrive and are not complete, all channels together.',
+  },
+  'amqp-content-timeout-ms': {
     group: 'Limits',
     type: 'duration',
-    default: 60 * SECOND,
-    min: 0,
-    max: 65_535 * SECOND,
-    sentence: 'Heartbeat suggested to AMQP clients, in whole seconds; what they answer counts. 0 for none.',
+    default: 120 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'How long the frames of one AMQP message may take to arrive.',
+  },
+  'amqp-waiting-methods-max': {
+    group: 'Limits',
+    type: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    sentence:
+      'AMQP methods of one connection that wait for an earlier one of their channel; reading pauses at that number.',
+  },
+  'amqp-waiting-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: 8 * MIB,
+    min: 64 * KIB,
+    max: 16 * GIB,
+    sentence: 'Bytes of those methods’ messages; reading pauses at that size.',
   },
   'fetch-bytes-max': {
     group: 'Limits',
@@ -522,6 +656,32 @@ const OPTIONS = {
     min: 64 * KIB,
     max: 16 * GIB,
     sentence: 'Bytes that may wait in memory for a slow reader; its requests are not served until it reads on.',
+  },
+  'buffered-bytes-max': {
+    group: 'Limits',
+    type: 'bytes',
+    default: GIB,
+    min: MIB,
+    max: 1024 * GIB,
+    sentence:
+      'Bytes that all connections of the Kafka or AMQP listener hold together; beyond it the one that holds most is closed.',
+  },
+  'write-stall-timeout-ms': {
+    group: 'Limits',
+    type: 'duration',
+    default: 30 * SECOND,
+    min: 10,
+    max: DAY,
+    sentence: 'How long a client may take nothing of what waits for it; then its connection is closed.',
+  },
+  'close-timeout-ms': {
+    group: 'Limits',
+    type: 'duration',
+    default: 5 * SECOND,
+    min: 1,
+    // `burrow start` ends the process after eight.
+    max: 7 * SECOND,
+    sentence: 'How long clients may take to say goodbye when the broker stops or closes their connection.',
   },
   'decompressed-bytes-max': {
     group: 'Limits',

@@ -37,8 +37,8 @@ export interface ResolvedOptions {
   readonly warnings: readonly string[];
 }
 
-/** Variables of other parts of BurrowMQ: the address that client commands use. */
-const OTHER_VARIABLES = new Set(['BURROW_SERVER']);
+/** Variables of other parts of BurrowMQ: the address that client commands use, and who logs in. */
+const OTHER_VARIABLES = new Set(['BURROW_SERVER', 'BURROW_USER', 'BURROW_PASSWORD']);
 
 export function resolveOptions(given: GivenOptions): ResolvedOptions {
   const values = new Map<OptionName, OptionValue>();
@@ -221,12 +221,16 @@ function printable(value: unknown): string {
 /** Rules that concern more than one option. */
 function checkTogether(settings: Settings, sourceOf: (name: OptionName) => string): void {
   const { host } = settings;
-  if (!isLoopback(host) && !settings.allowInsecure) {
+  if (!isLoopback(host) && !settings.allowInsecure && settings.kafkaPort !== 'off') {
     throw new BurrowError(
       'INVALID_CONFIG',
-      `Option "host" from ${sourceOf('host')} is "${host}", but this broker does not authenticate its clients: everyone who reaches that address could read and delete all data. Bind 127.0.0.1, or add --allow-insecure if a firewall or private network guards it.`,
+      `Option "host" from ${sourceOf('host')} is "${host}", but the Kafka listener does not authenticate its clients: everyone who reaches that address could read and delete all topics. Bind 127.0.0.1, switch it off with --kafka-port off, or add --allow-insecure if a firewall or private network guards it.`,
       { fields: { option: 'host' } },
     );
+  }
+  checkTls(settings, sourceOf);
+  if ((settings.defaultUser === undefined) !== (settings.defaultPasswordFile === undefined)) {
+    throw new BurrowError('INVALID_CONFIG', 'Options "default-user" and "default-password-file" need each other.');
   }
   if (isWildcard(host) && settings.advertisedHost === undefined) {
     throw new BurrowError(
@@ -235,10 +239,11 @@ function checkTogether(settings: Settings, sourceOf: (name: OptionName) => strin
       { fields: { option: 'advertised-host' } },
     );
   }
-  if (settings.port === 'off' && settings.kafkaPort === 'off' && settings.amqpPort === 'off') {
+  const { port, tlsPort, kafkaPort, amqpPort, amqpTlsPort } = settings;
+  if ([port, tlsPort, kafkaPort, amqpPort, amqpTlsPort].every((each) => each === 'off')) {
     throw new BurrowError(
       'INVALID_CONFIG',
-      'Options "port", "kafka-port" and "amqp-port" are all off: nobody could connect.',
+      'Options "port", "kafka-port", "amqp-port", "tls-port" and "amqp-tls-port" are all off: nobody could connect.',
     );
   }
   atLeast('frame-bytes-max', settings.frameBytesMax, 'max-message-bytes', settings.maxMessageBytes);
@@ -265,6 +270,25 @@ function checkTogether(settings: Settings, sourceOf: (name: OptionName) => strin
 }
 
 const KIB = 1024;
+
+function checkTls(settings: Settings, sourceOf: (name: OptionName) => string): void {
+  const { tlsCert, tlsKey, tlsCa, tlsPort, amqpTlsPort } = settings;
+  const fail = (text: string): never => {
+    throw new BurrowError('INVALID_CONFIG', text);
+  };
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) fail('Options "tls-cert" and "tls-key" need each other.');
+  const usesTls = tlsPort !== 'off' || amqpTlsPort !== 'off';
+  if (usesTls && tlsCert === undefined) {
+    const name = tlsPort === 'off' ? 'amqp-tls-port' : 'tls-port';
+    fail(`Option "${name}" from ${sourceOf(name)} needs a certificate and its key: --tls-cert and --tls-key.`);
+  }
+  if (!usesTls && tlsCert !== undefined) {
+    fail(`Option "tls-cert" from ${sourceOf('tls-cert')} is for nothing: set --amqp-tls-port 5671, or --tls-port.`);
+  }
+  if (settings.tlsRequireClientCert && tlsCa === undefined) {
+    fail('Option "tls-require-client-cert" needs to know whose certificates are believed: --tls-ca.');
+  }
+}
 
 /** Whether only this machine can reach the address. */
 export function isLoopback(host: string): boolean {

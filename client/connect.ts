@@ -5,6 +5,7 @@ import type { BackoffOptions } from './backoff.ts';
 import { type ClientClock, systemClientClock } from './clock.ts';
 import { Cluster } from './cluster.ts';
 import { ConsumerTransport, GroupTransport, ProducerTransport } from './cluster-transport.ts';
+import type { Credentials } from './connection.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions } from './consumer/consumer-options.ts';
 import { DeadLetters } from './dead-letters/dead-letters.ts';
@@ -22,10 +23,15 @@ import { openSocket } from './socket.ts';
 import { Subscriber } from './subscriber/subscriber.ts';
 import type { BatchHandler, RecordHandler, SubscribeOptions, Topics } from './subscriber/subscriber-options.ts';
 import { createFailurePolicy } from './subscriber/subscription-failure-policy.ts';
+import { UserAdmin } from './users.ts';
 
 export interface ConnectOptions {
   /** Names this client in the broker's logs and quotas. Default 'burrowmq'. */
   clientId?: string;
+  /** Who logs in, where the broker has users. May stand in the address instead: `ws://user:password@host`. */
+  user?: string;
+  /** Its password. */
+  password?: string;
   /** How long one request may take, in milliseconds. Then it fails and the connection is opened anew. Default 30,000. */
   requestTimeoutMs?: number;
   /** How long one attempt to connect may take, handshake included, in milliseconds. Default 5000. */
@@ -52,9 +58,9 @@ const MIB = 1024 * 1024;
 
 /**
  * Connects to a broker: the first of `addresses` that answers. Addresses look like `ws://127.0.0.1:7420`, `wss://…` or
- * `host:port`. Afterwards the client reconnects by itself.
+ * `host:port`. Who the system's authorities do not know can be believed with NODE_EXTRA_CA_CERTS. Afterwards the client reconnects by itself.
  *
- * Rejects with CONNECTION_FAILED if none answers, INVALID_ARGUMENT if an address or option makes no sense, or what the
+ * Rejects with CONNECTION_FAILED if none answers, AUTHENTICATION_FAILED if the login is refused, INVALID_ARGUMENT if an address or option makes no sense, or what the
  * broker answered to the handshake (such as UNSUPPORTED_VERSION).
  */
 export async function connect(addresses: string | readonly string[], options: ConnectOptions = {}): Promise<Client> {
@@ -74,7 +80,8 @@ export function createClient(
   options: ConnectOptions,
   clock: ClientClock,
 ): Client {
-  const list = (typeof addresses === 'string' ? [addresses] : addresses).map(normalizeAddress);
+  const parsed = (typeof addresses === 'string' ? [addresses] : addresses).map(parseAddress);
+  const list = parsed.map(({ address }) => address);
   if (list.length === 0) throw new BurrowError('INVALID_ARGUMENT', 'connect() needs at least one address.');
   const initialMs = integerOption('reconnectBackoff.initialMs', options.reconnectBackoff?.initialMs, {
     fallback: 50,
@@ -84,6 +91,7 @@ export function createClient(
     new Cluster({
       addresses: list,
       clientId: options.clientId ?? 'burrowmq',
+      credentials: credentialsOf(options) ?? parsed.find(({ credentials }) => credentials !== undefined)?.credentials,
       requestTimeoutMs: integerOption('requestTimeoutMs', options.requestTimeoutMs, { fallback: 30_000, min: 1 }),
       connectTimeoutMs: integerOption('connectTimeoutMs', options.connectTimeoutMs, { fallback: 5000, min: 1 }),
       metadataAgeMaxMs: integerOption('metadataAgeMaxMs', options.metadataAgeMaxMs, { fallback: 300_000, min: 1 }),
@@ -242,7 +250,13 @@ export class Client {
 
   /** Sorted. */
   async listVirtualHosts(): Promise<string[]> {
-    return (await listVirtualHostsRequest(this.virtualHost().target())).sort();
+    return (await this.virtualHost().read(listVirtualHostsRequest)).sort();
+  }
+
+  /** Creates, lists and deletes users and says what they may do; for administrators. */
+  users(): UserAdmin {
+    this.#checkOpen();
+    return new UserAdmin(this.virtualHost().target());
   }
 
   /** Lists, reads, replays and purges what subscribers have given up. */
@@ -276,7 +290,14 @@ export class Client {
   }
 }
 
-function normalizeAddress(address: string): string {
+function credentialsOf({ user, password }: ConnectOptions): Credentials | undefined {
+  if (user === undefined && password === undefined) return undefined;
+  if (user !== undefined && password !== undefined) return { user, password };
+  throw new BurrowError('INVALID_ARGUMENT', 'The options user and password need each other.');
+}
+
+/** Credentials are taken out: addresses stand in logs and errors. */
+function parseAddress(address: string): { readonly address: string; readonly credentials: Credentials | undefined } {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(address);
   let url: URL;
   try {
@@ -286,10 +307,20 @@ function normalizeAddress(address: string): string {
   }
   if (url.protocol !== 'ws:' && url.protocol !== 'wss:') throw badAddress(address);
   if (!hasScheme && url.port === '') url.port = String(DEFAULT_PORT);
-  return url.href;
+  const { username, password } = url;
+  url.username = '';
+  url.password = '';
+  let credentials: Credentials | undefined;
+  try {
+    if (username !== '') credentials = { user: decodeURIComponent(username), password: decodeURIComponent(password) };
+  } catch {
+    throw badAddress(address);
+  }
+  return { address: url.href, credentials };
 }
 
-function badAddress(address: string): BurrowError {
+function badAddress(given: string): BurrowError {
+  const address = given.replace(/[^/]*@/, '***@');
   return new BurrowError(
     'INVALID_ARGUMENT',
     `'${address}' is not an address of a broker: use ws://host:port, wss://host:port or host:port.`,

@@ -16,8 +16,15 @@ import type { ClientClock, ClientTimer } from './clock.ts';
 import { ConnectionState } from './connection-state.ts';
 import type { OpenSocket, Socket } from './socket-types.ts';
 
+export interface Credentials {
+  readonly user: string;
+  readonly password: string;
+}
+
 export interface ConnectionOptions {
   readonly clientId: string;
+  /** Sent to brokers that want a login. */
+  readonly credentials?: Credentials | undefined;
   readonly backoff: Backoff;
   /** For one attempt: socket and handshake together, in milliseconds. */
   readonly connectTimeoutMs: number;
@@ -71,6 +78,8 @@ export class Connection {
   readonly #clock: ClientClock;
   #socket: Socket | undefined;
   #session: Session | undefined;
+  /** What the broker said in its hello, while it checks our login. */
+  #greeted: Session | undefined;
   /** The deadline of the attempt, or the delay before the next. */
   #timer: ClientTimer | undefined;
   #lastFailure: BurrowError | undefined;
@@ -242,7 +251,8 @@ export class Connection {
         else this.#streams.get(frame.streamId)?.onPush(frame.type, frame.body);
         return;
       }
-      if (this.#state.phase === 'handshaking') this.#onHello(frame.error, frame.body);
+      if (this.#greeted !== undefined) this.#onLogin(this.#greeted, frame.error);
+      else if (this.#state.phase === 'handshaking') this.#onHello(frame.error, frame.body);
       else this.#onResponse(frame.correlationId, frame.error, frame.body);
     } catch (error) {
       this.#onSocketLost(socket, `the broker sent what is not a frame: ${toBurrowError(error).message}`);
@@ -255,6 +265,28 @@ export class Connection {
       return;
     }
     const session = decodeResponse('hello', body);
+    if (session.loginNeeded) this.#logIn(session);
+    else this.#becomeReady(session);
+  }
+
+  #logIn(session: Session): void {
+    const { credentials } = this.#options;
+    if (credentials === undefined) {
+      const text = `${this.#state.address} wants a login: give connect() a user and a password.`;
+      this.#onSocketLost(this.#socket, text, new BurrowError('AUTHENTICATION_FAILED', text));
+      return;
+    }
+    this.#greeted = session;
+    this.#socket?.send(encodeRequest('authenticate', this.#takeCorrelationId(), credentials), undefined);
+  }
+
+  #onLogin(session: Session, error: BurrowError | undefined): void {
+    if (error === undefined) this.#becomeReady(session);
+    else this.#onSocketLost(this.#socket, error.message, error);
+  }
+
+  #becomeReady(session: Session): void {
+    this.#greeted = undefined;
     this.#timer?.cancel();
     this.#session = session;
     this.#lastFailure = undefined;
@@ -379,6 +411,7 @@ export class Connection {
     const address = this.#state.address;
     this.#socket = undefined;
     this.#session = undefined;
+    this.#greeted = undefined;
     this.#goingAway = false;
     this.#timer?.cancel();
     socket?.destroy();

@@ -72,3 +72,4 @@ export {
   type SubscriptionFailurePolicy,
 } from './subscriber/subscription-failure-policy.ts';
 export type { TopicPartition } from './topic-partition.ts';
+export type { NewUser, UserAdmin, UserInfo, UserPermissions } from './users.ts';

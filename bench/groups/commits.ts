@@ -1,9 +1,11 @@
 /** Commits of one offset each, the next when the last is acknowledged: of one member, of several, of several groups. */
 import { median, say, spread, thousands } from '../support/figures.ts';
+import type { PartResult } from '../support/parts.ts';
+import { type Bench, withBroker } from '../support/with-broker.ts';
 import { settled } from './group-view.ts';
-import { type Bench, type GroupsBenchmarkOptions, type PartResult, withBroker } from './part.ts';
+import type { GroupsBenchmarkOptions } from './options.ts';
 import type { CommitResult } from './worker.ts';
-import { WorkerProcess } from './worker-process.ts';
+import { GroupWorker } from './worker-process.ts';
 
 const TOPIC = 'commits';
 const PARTITIONS = 16;
@@ -49,7 +51,7 @@ async function commit({ broker, client }: Bench, row: Row, round: number, second
   const { groups, membersPerGroup } = row;
   const names = Array.from({ length: groups }, (_, index) => `round-${round}-${membersPerGroup}-${groups}-${index}`);
   const members = names.flatMap((name) => Array.from({ length: membersPerGroup }, () => name));
-  const worker = new WorkerProcess({ role: 'commit', url: broker.nativeUrl, topic: TOPIC, groups: members, seconds });
+  const worker = new GroupWorker({ role: 'commit', url: broker.nativeUrl, topic: TOPIC, groups: members, seconds });
   try {
     await worker.report('ready');
     for (const name of names) await settled(client, name, membersPerGroup, PARTITIONS);

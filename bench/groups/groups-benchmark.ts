@@ -1,9 +1,7 @@
 /** `npm run bench -- groups`: what consumer groups do on this machine, part by part. Writes a dated report. */
-import os from 'node:os';
-import { machineFacts } from '../support/machine.ts';
-import { machineLine, writeReport } from '../support/report.ts';
+import { type Part, type RunOptions, runParts } from '../support/parts.ts';
 import { measureCommits } from './commits.ts';
-import type { GroupsBenchmarkOptions, Part } from './part.ts';
+import type { GroupsBenchmarkOptions } from './options.ts';
 import { measurePush } from './push.ts';
 import { measureRebalances } from './rebalances.ts';
 import { measureThroughput } from './throughput.ts';
@@ -28,45 +26,16 @@ export const QUICK_GROUPS: GroupsBenchmarkOptions = {
 };
 
 /** By name. */
-const PARTS: ReadonlyMap<string, Part> = new Map([
+const PARTS: ReadonlyMap<string, Part<GroupsBenchmarkOptions>> = new Map([
   ['throughput', measureThroughput],
   ['commits', measureCommits],
   ['rebalances', measureRebalances],
   ['push', measurePush],
 ]);
 
-/**
- * `note` goes into the report: what else this machine was doing, say. With `only` it is a report of that part alone, under a name of
- * its own.
- */
-export async function runGroupsBenchmark(
-  options: GroupsBenchmarkOptions,
-  { note, only }: { note?: string | undefined; only?: string | undefined },
-): Promise<void> {
-  const parts = [...PARTS].filter(([name]) => only === undefined || name === only);
-  if (parts.length === 0) throw new Error(`there is no part ${only}: choose ${[...PARTS.keys()].join(', ')}`);
-  const facts = machineFacts(os.tmpdir());
-  const day = new Date().toISOString().slice(0, 10);
-  const lines = [
-    `# Groups benchmark, ${day}`,
-    '',
-    machineLine(facts),
-    '',
-    `One broker process and the members' processes on the same cores, native SDK. Medians over ${options.rounds} rounds, lowest and highest in brackets.`,
-    '',
-    ...(note === undefined ? [] : [note, '']),
-  ];
-  let data = {};
-  for (const [, part] of parts) {
-    const result = await part(options);
-    lines.push(...result.lines);
-    data = { ...data, ...result.data };
-  }
-  writeReport({
-    bench: only === undefined ? 'groups' : `groups-${only}`,
-    day,
-    facts,
-    lines,
-    data: { options, note, ...data },
-  });
+export async function runGroupsBenchmark(options: GroupsBenchmarkOptions, run: RunOptions): Promise<void> {
+  const setting =
+    "One broker process and the members' processes on the same cores, native SDK. " +
+    `Medians over ${options.rounds} rounds, lowest and highest in brackets.`;
+  await runParts({ name: 'groups', title: 'Groups benchmark', setting, parts: PARTS }, options, run);
 }

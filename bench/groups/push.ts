@@ -7,7 +7,9 @@ import { fileURLToPath } from 'node:url';
 import type { ThroughputResult, WorkerTask } from '../log/worker.ts';
 import { median, say, spread, thousands } from '../support/figures.ts';
 import type { LatencyResult } from '../support/latencies.ts';
-import { type Bench, type GroupsBenchmarkOptions, type PartResult, withBroker } from './part.ts';
+import type { PartResult } from '../support/parts.ts';
+import { type Bench, withBroker } from '../support/with-broker.ts';
+import type { GroupsBenchmarkOptions } from './options.ts';
 import type { PushTask } from './push-worker.ts';
 
 const PUSH_WORKER = fileURLToPath(new URL('./push-worker.js', import.meta.url));

@@ -1,9 +1,11 @@
 /** How long a rebalance takes: from the moment when a member joins, or leaves, until all are stable with what they are to have. */
 import type { AssignorName } from '../../client/index.ts';
 import { median, say } from '../support/figures.ts';
+import type { PartResult } from '../support/parts.ts';
+import { type Bench, withBroker } from '../support/with-broker.ts';
 import { settled } from './group-view.ts';
-import { type Bench, type GroupsBenchmarkOptions, type PartResult, withBroker } from './part.ts';
-import { WorkerProcess } from './worker-process.ts';
+import type { GroupsBenchmarkOptions } from './options.ts';
+import { GroupWorker } from './worker-process.ts';
 
 const PROCESSES = 4;
 const PARTITIONS_PER_MEMBER = 2;
@@ -59,7 +61,7 @@ async function rebalance({ broker, client }: Bench, row: Row, joins: number): Pr
   const workers = Array.from({ length: PROCESSES }, (_, index) => {
     const share = Math.floor(members / PROCESSES) + (index < members % PROCESSES ? 1 : 0);
     const options = { assignors: [assignor], heartbeatIntervalMs };
-    return new WorkerProcess({ role: 'take-part', url: broker.nativeUrl, group, topic, members: share, options });
+    return new GroupWorker({ role: 'take-part', url: broker.nativeUrl, group, topic, members: share, options });
   });
   try {
     await Promise.all(workers.map((worker) => worker.report('ready')));

@@ -1,8 +1,10 @@
 /** One topic consumed by one member, and by four in processes of their own; in turn within each round. */
 import { median, say, spread, thousands } from '../support/figures.ts';
+import type { PartResult } from '../support/parts.ts';
+import { type Bench, withBroker } from '../support/with-broker.ts';
 import { settled } from './group-view.ts';
-import { type Bench, type GroupsBenchmarkOptions, type PartResult, withBroker } from './part.ts';
-import { WorkerProcess } from './worker-process.ts';
+import type { GroupsBenchmarkOptions } from './options.ts';
+import { GroupWorker } from './worker-process.ts';
 
 const TOPIC = 'throughput';
 const PARTITIONS = 8;
@@ -55,7 +57,7 @@ async function fill({ client }: Bench, recordsPerPartition: number): Promise<voi
 async function consume({ broker, client }: Bench, row: Row, group: string, recordsPerPartition: number): Promise<void> {
   const { members } = row;
   const task = { role: 'consume', url: broker.nativeUrl, group, topic: TOPIC, recordsPerPartition } as const;
-  const workers = Array.from({ length: members }, () => new WorkerProcess(task));
+  const workers = Array.from({ length: members }, () => new GroupWorker(task));
   try {
     await Promise.all(workers.map((worker) => worker.report('ready')));
     await settled(client, group, members, PARTITIONS);

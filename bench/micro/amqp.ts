@@ -1,19 +1,14 @@
-/**
- * Micro benchmark of the AMQP codec. `node dist/bench/micro/amqp.js [milliseconds per task]` after a build. Figures are per message;
- * machine and load decide, so compare within one run only.
- */
-import { Bench } from 'tinybench';
+/** The AMQP codec: cutting the stream, decoding methods and properties, writing deliveries and confirms. */
 import { ContentAssembly } from '../../broker/listeners/amqp/content-assembly.ts';
 import { FrameCutter, HEADER_FRAME, METHOD_FRAME } from '../../broker/listeners/amqp/frame-cutter.ts';
 import { FrameWriter } from '../../broker/listeners/amqp/frame-writer.ts';
 import { decodeMethod, encodeMethod } from '../../broker/listeners/amqp/method-codec.ts';
 import { ByteWriter } from '../../src/bytes/writer.ts';
 import { encodeProperties, propertyPosition, textProperty } from '../../src/messages/message-properties.ts';
+import type { MicroTask } from './micro-task.ts';
 
 const MESSAGES = 1000;
 const FRAME_BYTES_MAX = 131_072;
-/** What the tasks compute, so that none of it can be left out. */
-let sink = 0;
 
 const properties = Buffer.from(encodeProperties({ deliveryMode: 2, contentType: 'application/json' }));
 const withHeaders = Buffer.from(
@@ -63,14 +58,6 @@ const ackPayload = (() => {
 const plainStream = publishes(properties);
 const headersStream = publishes(withHeaders);
 
-const bench = new Bench({ time: Number(process.argv[2] ?? 500), warmupTime: 100 });
-
-function task(name: string, run: () => number): void {
-  bench.add(name, () => {
-    sink += run();
-  });
-}
-
 /** Cuts a stream into frames and puts its messages together; the method is decoded as a publish. */
 function receive(stream: Buffer): number {
   const cutter = new FrameCutter(FRAME_BYTES_MAX);
@@ -87,40 +74,35 @@ function receive(stream: Buffer): number {
   return bytes;
 }
 
-task('receive publishes of 100 bytes', () => receive(plainStream));
-task('receive publishes with headers', () => receive(headersStream));
-task('of it: decode basic.publish', () => {
-  for (let index = 0; index < MESSAGES; index++) decodeMethod(publishPayload);
-  return 1;
-});
-task('decode basic.ack', () => {
-  for (let index = 0; index < MESSAGES; index++) decodeMethod(ackPayload);
-  return 1;
-});
-task('read priority and expiration of properties', () => {
-  let sum = 0;
-  for (let index = 0; index < MESSAGES; index++) {
-    sum += propertyPosition(withHeaders, 0, withHeaders.length, 'priority');
-    sum += textProperty(withHeaders, 0, withHeaders.length, 'expiration')!.length;
-  }
-  return sum;
-});
-const writer = new FrameWriter(FRAME_BYTES_MAX);
-task('deliver 100 bytes', () => {
-  for (let index = 0; index < MESSAGES; index++) writer.deliver(1, 'consumer-tag', index, false, message);
-  return writer.take().length;
-});
-task('confirm', () => {
-  for (let index = 0; index < MESSAGES; index++) writer.ack(1, index, false);
-  return writer.take().length;
-});
-
-await bench.run();
-for (const { name, result } of bench.tasks) {
-  if (result.state !== 'completed') continue;
-  const nanoseconds = (result.latency.p50 * 1e6) / MESSAGES;
-  console.log(
-    `${name.padEnd(48)} ${(1000 / nanoseconds).toFixed(1).padStart(8)} M/s ${nanoseconds.toFixed(0).padStart(8)} ns`,
-  );
+export function amqpTasks(): MicroTask[] {
+  const task = (name: string, run: () => number): MicroTask => ({ name, unit: 'message', units: MESSAGES, run });
+  const writer = new FrameWriter(FRAME_BYTES_MAX);
+  return [
+    task('receive publishes of 100 bytes', () => receive(plainStream)),
+    task('receive publishes with headers', () => receive(headersStream)),
+    task('of it: decode basic.publish', () => {
+      for (let index = 0; index < MESSAGES; index++) decodeMethod(publishPayload);
+      return 1;
+    }),
+    task('decode basic.ack', () => {
+      for (let index = 0; index < MESSAGES; index++) decodeMethod(ackPayload);
+      return 1;
+    }),
+    task('read priority and expiration of properties', () => {
+      let sum = 0;
+      for (let index = 0; index < MESSAGES; index++) {
+        sum += propertyPosition(withHeaders, 0, withHeaders.length, 'priority');
+        sum += textProperty(withHeaders, 0, withHeaders.length, 'expiration')!.length;
+      }
+      return sum;
+    }),
+    task('deliver 100 bytes', () => {
+      for (let index = 0; index < MESSAGES; index++) writer.deliver(1, 'consumer-tag', index, false, message);
+      return writer.take().length;
+    }),
+    task('confirm', () => {
+      for (let index = 0; index < MESSAGES; index++) writer.ack(1, index, false);
+      return writer.take().length;
+    }),
+  ];
 }
-if (sink === 0) throw new Error('nothing was measured');

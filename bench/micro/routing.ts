@@ -1,15 +1,14 @@
 /**
- * Micro benchmark of routing: what one message costs, with few and with many bindings. `node dist/bench/micro/routing.js
- * [milliseconds per task]` after a build. Machine and load decide, so compare within one run only.
+ * Routing: what one message costs, with few and with many bindings.
  *
  * "remembered": routes that were taken before, as most are. In all others nothing is remembered, so that bindings are
  * matched for each message.
  */
-import { Bench } from 'tinybench';
 import { PREDECLARED_EXCHANGES } from '../../broker/definitions/exchange-definition.ts';
 import type { RoutableMessage } from '../../broker/exchanges/binding-matcher.ts';
 import { Router } from '../../broker/exchanges/router.ts';
 import type { FieldValue } from '../../src/messages/field-value.ts';
+import type { MicroTask } from './micro-task.ts';
 
 const MESSAGES = 1000;
 const NO_ARGUMENTS = new Map<string, FieldValue>();
@@ -62,10 +61,6 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
-const bench = new Bench({ time: Number(process.argv[2] ?? 500), warmupTime: 100 });
-/** What the tasks compute, so that none of it can be left out. */
-let sink = 0;
-
 function routerWith({ exchange, bindings }: Case, count: number): Router {
   const router = new Router({ virtualHost: '/', rememberedRoutesMax: 0 });
   for (const definition of PREDECLARED_EXCHANGES) router.addExchange(definition);
@@ -83,44 +78,43 @@ function routerWith({ exchange, bindings }: Case, count: number): Router {
   return router;
 }
 
-function add(name: string, router: Router, exchange: string, messages: readonly RoutableMessage[]): void {
-  bench.add(name, () => {
+function routing(name: string, router: Router, exchange: string, messages: readonly RoutableMessage[]): MicroTask {
+  const run = (): number => {
+    let destinations = 0;
     for (let index = 0; index < messages.length; index++) {
-      sink += router.routePublished(exchange, messages[index]!).length;
+      destinations += router.routePublished(exchange, messages[index]!).length;
     }
-  });
+    return destinations;
+  };
+  return { name, unit: 'message', units: messages.length, run };
 }
 
-for (const [name, each] of Object.entries(CASES)) {
-  for (const count of [100, 100_000]) {
-    const router = routerWith(each, count);
-    const hot = Array.from({ length: MESSAGES }, (_, index) => each.message(index, 100));
-    add(`${name}, ${count} bindings, to 100 of them`, router, each.exchange, hot);
-    if (count === 100) continue;
-    // What the processor's caches do not hold costs more, whatever the algorithm.
-    const spread = Array.from({ length: MESSAGES }, (_, index) => each.message(index * 7919, count));
-    add(`${name}, ${count} bindings, to any of them`, router, each.exchange, spread);
+export function routingTasks(): MicroTask[] {
+  const tasks: MicroTask[] = [];
+  for (const [name, each] of Object.entries(CASES)) {
+    for (const count of [100, 100_000]) {
+      const router = routerWith(each, count);
+      const hot = Array.from({ length: MESSAGES }, (_, index) => each.message(index, 100));
+      tasks.push(routing(`${name}, ${count} bindings, to 100 of them`, router, each.exchange, hot));
+      if (count === 100) continue;
+      // What the processor's caches do not hold costs more, whatever the algorithm.
+      const spread = Array.from({ length: MESSAGES }, (_, index) => each.message(index * 7919, count));
+      tasks.push(routing(`${name}, ${count} bindings, to any of them`, router, each.exchange, spread));
+    }
   }
+  const remembering = new Router({ virtualHost: '/' });
+  for (const definition of PREDECLARED_EXCHANGES) remembering.addExchange(definition);
+  remembering.addQueue('q');
+  remembering.bind({
+    source: 'amq.topic',
+    destinationKind: 'queue',
+    destination: 'q',
+    bindingKey: 'tenant.#',
+    arguments: NO_ARGUMENTS,
+  });
+  const remembered = Array.from({ length: MESSAGES }, (_, index) => keyed(`tenant.${index % 50}.created`));
+  tasks.push(routing('topic, remembered', remembering, 'amq.topic', remembered));
+  const toQueue = Array.from({ length: MESSAGES }, () => keyed('q'));
+  tasks.push(routing('default exchange', remembering, '', toQueue));
+  return tasks;
 }
-const remembering = new Router({ virtualHost: '/' });
-for (const definition of PREDECLARED_EXCHANGES) remembering.addExchange(definition);
-remembering.addQueue('q');
-remembering.bind({
-  source: 'amq.topic',
-  destinationKind: 'queue',
-  destination: 'q',
-  bindingKey: 'tenant.#',
-  arguments: NO_ARGUMENTS,
-});
-const remembered = Array.from({ length: MESSAGES }, (_, index) => keyed(`tenant.${index % 50}.created`));
-add('topic, remembered', remembering, 'amq.topic', remembered);
-const toQueue = Array.from({ length: MESSAGES }, () => keyed('q'));
-add('default exchange', remembering, '', toQueue);
-
-await bench.run();
-for (const { name, result } of bench.tasks) {
-  if (result.state !== 'completed') continue;
-  const nanoseconds = (result.latency.p50 * 1e6) / MESSAGES;
-  console.log(`${name.padEnd(60)} ${nanoseconds.toFixed(0).padStart(7)} ns/message`);
-}
-if (sink === 0) throw new Error('nothing was routed');

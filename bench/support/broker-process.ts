@@ -3,11 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { built } from './built.ts';
 
-/** The built command, whether this file runs from dist/ or as source. */
-const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
-const MAIN = `${ROOT}dist/src/cli/main.js`;
+const MAIN = built('src/cli/main.js');
 
 export interface BrokerProcessOptions {
   readonly dataDir: string;

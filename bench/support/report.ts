@@ -15,11 +15,12 @@ export interface Report {
   readonly data: object;
 }
 
-export function writeReport({ bench, day, facts, lines, data }: Report): void {
-  fs.mkdirSync(RESULTS, { recursive: true });
-  const file = path.join(RESULTS, `${day}-${bench}.md`);
+/** @param folder - default: bench/results */
+export function writeReport({ bench, day, facts, lines, data }: Report, folder = RESULTS): void {
+  fs.mkdirSync(folder, { recursive: true });
+  const file = path.join(folder, `${day}-${bench}.md`);
   fs.writeFileSync(file, lines.join('\n'));
-  fs.appendFileSync(path.join(RESULTS, 'history.ndjson'), `${JSON.stringify({ bench, day, facts, ...data })}\n`);
+  fs.appendFileSync(path.join(folder, 'history.ndjson'), `${JSON.stringify({ bench, day, facts, ...data })}\n`);
   process.stdout.write(`${lines.join('\n')}\nwritten to ${path.relative(process.cwd(), file)}\n`);
 }
 

@@ -82,7 +82,7 @@ export function checkBinding(virtualHost: string, source: ExchangeDefinition, bi
   if (kind === 'headers') {
     const match = table.get('x-match');
     if (match !== undefined && !HEADER_MATCH_KINDS.includes(match as string)) {
-      throw invalid(`Binding ${where}: x-match must be ${HEADER_MATCH_KINDS.join(', ')}.`);
+      throw invalid(`Invalid x-match field value; expected one of ${HEADER_MATCH_KINDS.join(', ')}`);
     }
   }
   if (kind === 'x-consistent-hash' && !(/^[0-9]{1,4}$/.test(bindingKey) && isWeight(Number(bindingKey)))) {

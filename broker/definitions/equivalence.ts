@@ -48,7 +48,7 @@ function differs(resource: string, argument: string, received: string, current: 
 }
 
 function described(value: FieldValue | undefined): string {
-  return value === undefined ? 'none' : `the value '${shown(value)}' of type '${typeName(value)}'`;
+  return value === undefined ? 'none' : `the value '${shown(value)}' of type '${fieldTypeName(value)}'`;
 }
 
 function shown(value: FieldValue): string {
@@ -56,7 +56,7 @@ function shown(value: FieldValue): string {
 }
 
 /** RabbitMQ's names. How many bits a number was sent with is not known any more. */
-function typeName(value: FieldValue): string {
+export function fieldTypeName(value: FieldValue): string {
   if (value === null) return 'void';
   switch (typeof value) {
     case 'string':
@@ -76,5 +76,5 @@ function typeName(value: FieldValue): string {
 
 /** Numbers of all sizes are one class: 10 as a byte and as a long are the same argument. */
 function typeClass(value: FieldValue): string {
-  return typeof value === 'bigint' ? 'number' : typeof value === 'object' ? typeName(value) : typeof value;
+  return typeof value === 'bigint' ? 'number' : typeof value === 'object' ? fieldTypeName(value) : typeof value;
 }

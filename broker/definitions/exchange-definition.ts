@@ -10,7 +10,7 @@ import { didYouMean } from '../../src/closest-name.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { FieldTable } from '../../src/messages/field-value.ts';
 import { checkAmqpName } from '../../src/names.ts';
-import { checkSame, checkSameArguments, resourceText } from './equivalence.ts';
+import { checkSame, checkSameArguments, fieldTypeName, resourceText } from './equivalence.ts';
 import { decodeStored, encodeStored, storedBoolean } from './stored-definition.ts';
 
 export const EXCHANGE_KINDS = [
@@ -145,7 +145,11 @@ function checkHashArguments(virtualHost: string, exchange: ExchangeDefinition): 
 function checkText(virtualHost: string, { name, arguments: table }: ExchangeDefinition, argument: string): void {
   const value = table.get(argument);
   if (value === undefined || typeof value === 'string') return;
-  throw invalid(virtualHost, name, argument, 'it must be a string');
+  throw new BurrowError(
+    'INVALID_ARGUMENT',
+    `invalid type '${fieldTypeName(value)}' for arg '${argument}' in ${resourceText('exchange', name, virtualHost)}`,
+    { fields: { argument } },
+  );
 }
 
 function invalid(virtualHost: string, name: string, argument: string, problem: string): BurrowError {

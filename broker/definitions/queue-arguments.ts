@@ -7,7 +7,7 @@
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { FieldTable, FieldValue } from '../../src/messages/field-value.ts';
 import { checkAmqpName, checkRoutingKey, checkTopicName } from '../../src/names.ts';
-import { resourceText } from './equivalence.ts';
+import { fieldTypeName, resourceText } from './equivalence.ts';
 import type { QueueSettings } from './queue-settings.ts';
 
 export type SettingValue = string | number | boolean;
@@ -27,15 +27,21 @@ export interface QueueArgument {
   readonly parse: (value: FieldValue) => Parsed;
 }
 
-export type Parsed = { readonly value: SettingValue } | { readonly problem: string };
+export type Parsed =
+  | { readonly value: SettingValue }
+  | {
+      readonly problem: string;
+      /** It is the type of an exchange's name. */
+      readonly isType?: boolean;
+    };
 
 export const QUEUE_TYPES = ['classic', 'quorum', 'stream'] as const;
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
 export const DEAD_LETTER_STRATEGIES = ['at-most-once', 'at-least-once'] as const;
 export const DELAYED_RETRY_TYPES = ['disabled', 'all', 'failed', 'returned'] as const;
 
-/** Of times, as in RabbitMQ (rabbit_misc:check_expiry): 49.7 days. */
-const EXPIRY_MS_MAX = 2 ** 32 - 1;
+/** Of times, as in RabbitMQ (rabbit_misc:check_expiry): ten years. */
+export const EXPIRY_MS_MAX = 315_360_000_000;
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
 const PRIORITY_MAX = 255;
 /** How many ids of messages a queue may be asked to remember. */
@@ -53,7 +59,7 @@ const AGE_UNITS_MS: ReadonlyMap<string, number> = new Map([
 ]);
 
 const ROWS: readonly QueueArgument[] = [
-  row('queue-type', 'queueType', 'both', undefined, oneOf(QUEUE_TYPES)),
+  row('queue-type', 'queueType', 'both', undefined, oneOf(QUEUE_TYPES, 'queue type')),
   row('message-ttl', 'messageTtlMs', 'queue', smaller, integer(0, EXPIRY_MS_MAX)),
   row('expires', 'expiresMs', 'queue', smaller, integer(1, EXPIRY_MS_MAX)),
   row('max-length', 'maxLength', 'queue', smaller, integer(0, COUNT_MAX)),
@@ -62,7 +68,7 @@ const ROWS: readonly QueueArgument[] = [
   row('dead-letter-exchange', 'deadLetterExchange', 'queue', argumentWins, exchangeName),
   row('dead-letter-routing-key', 'deadLetterRoutingKey', 'queue', argumentWins, deadLetterRoutingKey),
   row('dead-letter-strategy', 'deadLetterStrategy', 'queue', argumentWins, oneOf(DEAD_LETTER_STRATEGIES)),
-  row('max-priority', 'maxPriority', 'queue', undefined, integer(1, PRIORITY_MAX)),
+  row('max-priority', 'maxPriority', 'queue', undefined, integer(0, PRIORITY_MAX)),
   row('single-active-consumer', 'singleActiveConsumer', 'both', undefined, truth),
   row('delivery-limit', 'deliveryLimit', 'queue', deliveryLimit, integer(-1, COUNT_MAX)),
   row('consumer-timeout', 'consumerTimeoutMs', 'queue', smaller, integer(0, EXPIRY_MS_MAX)),
@@ -78,11 +84,11 @@ const ROWS: readonly QueueArgument[] = [
   row('cache-size', 'deduplicationWindowCount', 'queue', undefined, integer(1, DEDUPLICATION_WINDOW_MAX)),
   row('cache-persistence', undefined, 'queue', undefined, oneOf(['memory', 'disk'])),
   // Ours.
-  row('group-key-header', 'groupKeyHeader', 'queue', undefined, headerName),
+  row('group-key-header', 'groupKeyHeader', 'queue', undefined, groupKeyHeader),
   row('topic', 'topic', 'stream', undefined, topicName),
   // What only RabbitMQ's own storage gives a meaning.
-  row('queue-mode', undefined, 'queue', argumentWins, oneOf(['default', 'lazy'])),
-  row('queue-version', undefined, 'queue', argumentWins, integer(1, 2)),
+  row('queue-mode', undefined, 'queue', argumentWins, oneOf(['default', 'lazy'], 'queue mode')),
+  row('queue-version', undefined, 'queue', argumentWins, queueVersion),
   row(
     'queue-leader-locator',
     undefined,
@@ -113,6 +119,10 @@ export function checkQueueArguments(virtualHost: string, queue: string, table: F
     const known = argument.startsWith('x-') ? QUEUE_ARGUMENTS.get(argument.slice(2)) : undefined;
     if (known === undefined) continue;
     const parsed = known.parse(value);
+    // RabbitMQ's two ways to say it.
+    if ('problem' in parsed && parsed.isType) {
+      throw invalid(`invalid type '${fieldTypeName(value)}' for arg '${argument}' in ${resource}`, argument);
+    }
     if ('problem' in parsed) throw invalid(`invalid arg '${argument}' for ${resource}: ${parsed.problem}`, argument);
     if (!takes(known, type === 'stream')) {
       throw invalid(`invalid arg '${argument}' for ${resource} of queue type ${String(type)}`, argument);
@@ -180,11 +190,21 @@ function integer(min: number, max: number): QueueArgument['parse'] {
   };
 }
 
-function oneOf(choices: readonly string[]): QueueArgument['parse'] {
-  return (value) =>
-    choices.includes(value as string)
-      ? { value: value as string }
-      : { problem: `expected one of ${choices.join(', ')}, got ${shown(value)}` };
+/** @param kind - For RabbitMQ's words, where it has some */
+function oneOf(choices: readonly string[], kind?: string): QueueArgument['parse'] {
+  return (value) => {
+    if (choices.includes(value as string)) return { value: value as string };
+    if (kind !== undefined && typeof value === 'string') {
+      return { problem: `unsupported ${kind} '${value.slice(0, 60)}', expected one of ${choices.join(', ')}` };
+    }
+    return { problem: `expected one of ${choices.join(', ')}, got ${shown(value)}` };
+  };
+}
+
+function queueVersion(value: FieldValue): Parsed {
+  const parsed = integer(0, COUNT_MAX)(value);
+  if (!('value' in parsed) || parsed.value === 1 || parsed.value === 2) return parsed;
+  return { problem: `unsupported queue version '${parsed.value}'` };
 }
 
 function truth(value: FieldValue): Parsed {
@@ -192,7 +212,7 @@ function truth(value: FieldValue): Parsed {
 }
 
 function exchangeName(value: FieldValue): Parsed {
-  return text(value, (name) => checkAmqpName(name, 'exchange'));
+  return { ...text(value, (name) => checkAmqpName(name, 'exchange')), isType: typeof value !== 'string' };
 }
 
 function deadLetterRoutingKey(value: FieldValue): Parsed {
@@ -205,6 +225,11 @@ function topicName(value: FieldValue): Parsed {
 
 function headerName(value: FieldValue): Parsed {
   return value === '' ? { problem: 'it is empty' } : text(value, (name) => checkAmqpName(name, 'header'));
+}
+
+/** Empty: the routing key is the group key. */
+function groupKeyHeader(value: FieldValue): Parsed {
+  return value === '' ? { value } : headerName(value);
 }
 
 function text(value: FieldValue, check: (text: string) => void): Parsed {

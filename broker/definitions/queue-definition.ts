@@ -53,23 +53,19 @@ export function checkQueue(virtualHost: string, queue: QueueDefinition): void {
 }
 
 /**
- * For a declaration of a queue that exists. Who may declare an exclusive queue again is not looked at here.
+ * For a declaration of a queue that exists. Who it is exclusive to is not looked at here.
  * @throws BurrowError DECLARED_DIFFERENTLY naming the first difference and both values
  */
 export function checkSameQueue(virtualHost: string, current: QueueDefinition, declared: QueueDefinition): void {
   const resource = resourceText('queue', current.name, virtualHost);
   checkSame(resource, 'durable', declared.durable, current.durable);
-  checkSame(resource, 'exclusive', declared.exclusive, current.exclusive);
   checkSame(resource, 'auto_delete', declared.autoDelete, current.autoDelete);
   checkSameArguments(resource, QUEUE_ARGUMENT_NAMES, typed(declared.arguments), typed(current.arguments));
 }
 
 /** No queue type is the same as `classic`. */
 function typed(table: FieldTable): FieldTable {
-  if (table.get('x-queue-type') !== 'classic') return table;
-  const without = new Map(table);
-  without.delete('x-queue-type');
-  return without;
+  return table.has('x-queue-type') ? table : new Map([...table, ['x-queue-type', 'classic']]);
 }
 
 export function encodeQueue({ autoDelete, arguments: table }: QueueDefinition): string {

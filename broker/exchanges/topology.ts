@@ -119,6 +119,11 @@ export class Topology {
     return [...this.#virtualHosts.keys()];
   }
 
+  /** Undefined: there is none of this name. */
+  virtualHostId(name: string): number | undefined {
+    return this.#virtualHosts.get(name)?.id;
+  }
+
   /** Nothing if it is there. @throws BurrowError INVALID_NAME, INVALID_ARGUMENT */
   async createVirtualHost(name: string): Promise<void> {
     checkAmqpName(name, 'virtual host');
@@ -488,7 +493,7 @@ export class Topology {
 
   #virtualHost(name: string): VirtualHost {
     const host = this.#virtualHosts.get(name);
-    if (host === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost '${name}' not found`);
+    if (host === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost ${name} not found`);
     return host;
   }
 

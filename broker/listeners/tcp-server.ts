@@ -1,11 +1,13 @@
 /**
- * What listeners on TCP have in common: accepts connections up to their limits, looks after their deadlines with one timer for all, and
- * closes the one that holds most memory when all together hold too much. The protocol is the business of the connections.
+ * What listeners on TCP have in common: accepts connections up to their limits, with or without TLS, looks after their deadlines with one
+ * timer for all, and closes the one that holds most memory when all together hold too much. The protocol is the business of the connections.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
+import type { SocketBudget } from './socket-budget.ts';
+import { TlsAcceptor, type TlsSettings } from './tls-acceptor.ts';
 
 export interface TcpConnection {
   /** Memory that it holds, for what it has received and for what its client has not taken. */
@@ -39,26 +41,47 @@ export interface TcpServerOptions<C extends TcpConnection> {
   readonly logger: Logger;
   readonly limits: TcpServerLimits;
   readonly checkDeadlinesEveryMs: number;
+  /** Of all listeners. Without it their number is not limited. */
+  readonly sockets?: SocketBudget | undefined;
+  /** With it every connection is one over TLS. */
+  readonly tls?: (TlsSettings & { readonly handshakeTimeoutMs: number }) | undefined;
   readonly connect: (socket: Socket) => C;
 }
 
-/** Refused connections are reported together, at most this often. */
-const REPORT_REFUSED_EVERY_MS = 1_000;
+/** Refused connections and failed handshakes are reported together, at most this often. */
+const REPORT_EVERY_MS = 1_000;
 
 export class TcpServer<C extends TcpConnection> {
   readonly #options: TcpServerOptions<C>;
   readonly #server: Server;
   readonly #connections = new Set<C>();
   readonly #connectionsByAddress = new Map<string, number>();
+  /** Connections, and those that are still at their TLS handshake. */
+  #socketsCount = 0;
   #port = 0;
   #deadlines: Timer | undefined;
+  readonly #tls: TlsAcceptor | undefined;
   #refused = 0;
+  /** Since all listeners together have as many sockets as they may. */
+  #unaffordable = 0;
+  #failedHandshakes = 0;
+  #lastHandshakeError = '';
   #reportedMs = Number.NEGATIVE_INFINITY;
   #closing: Promise<void> | undefined;
 
   constructor(options: TcpServerOptions<C>) {
     this.#options = options;
     this.#server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket));
+    const { tls } = options;
+    if (tls === undefined) return;
+    this.#tls = new TlsAcceptor({
+      ...tls,
+      onSecure: (socket) => this.#connect(socket),
+      onFailed: (error) => {
+        this.#failedHandshakes++;
+        this.#lastHandshakeError = error.message;
+      },
+    });
   }
 
   get port(): number {
@@ -87,8 +110,9 @@ export class TcpServer<C extends TcpConnection> {
     this.#deadlines = clock.schedule(checkDeadlinesEveryMs, () => {
       const nowMs = clock.monotonic();
       for (const connection of this.#connections) connection.checkDeadlines(nowMs);
+      this.#tls?.checkDeadlines(nowMs);
       this.checkMemory();
-      this.#reportRefused(nowMs);
+      this.#report(nowMs);
       this.#watchDeadlines();
     });
   }
@@ -109,36 +133,61 @@ export class TcpServer<C extends TcpConnection> {
     }
   }
 
-  /** One line for all that were refused since the last: a flood must not fill the log. */
-  #reportRefused(nowMs: number): void {
-    if (this.#refused === 0 || nowMs - this.#reportedMs < REPORT_REFUSED_EVERY_MS) return;
+  /** One line for all since the last: a flood must not fill the log. */
+  #report(nowMs: number): void {
+    const isQuiet = this.#refused + this.#unaffordable + this.#failedHandshakes === 0;
+    if (isQuiet || nowMs - this.#reportedMs < REPORT_EVERY_MS) return;
     this.#reportedMs = nowMs;
-    const { logger, protocol, limits } = this.#options;
-    const { connectionsMax, connectionsPerAddressMax } = limits;
-    const facts = { protocol, refused: this.#refused, connectionsMax, connectionsPerAddressMax };
-    logger.warn(facts, 'connections refused');
+    const { logger, protocol, limits, sockets } = this.#options;
+    if (this.#refused > 0) {
+      const { connectionsMax, connectionsPerAddressMax } = limits;
+      const facts = { protocol, refused: this.#refused, connectionsMax, connectionsPerAddressMax };
+      logger.warn(facts, 'connections refused');
+    }
+    if (this.#unaffordable > 0) {
+      const facts = { protocol, refused: this.#unaffordable, socketsMax: sockets?.socketsMax };
+      logger.error(facts, 'connections refused: too many open files; raise ulimit -n, or sockets-max');
+    }
+    if (this.#failedHandshakes > 0) {
+      const facts = { protocol, failed: this.#failedHandshakes, last: this.#lastHandshakeError };
+      logger.warn(facts, 'tls handshakes failed');
+    }
     this.#refused = 0;
+    this.#unaffordable = 0;
+    this.#failedHandshakes = 0;
   }
 
   #onConnection(socket: Socket): void {
-    const { limits, connect } = this.#options;
+    const { limits, sockets, clock } = this.#options;
     const address = socket.remoteAddress ?? '';
     const fromAddress = this.#connectionsByAddress.get(address) ?? 0;
-    if (this.#connections.size >= limits.connectionsMax || fromAddress >= limits.connectionsPerAddressMax) {
+    if (this.#socketsCount >= limits.connectionsMax || fromAddress >= limits.connectionsPerAddressMax) {
       this.#refused++;
-      socket.on('error', () => {});
-      socket.destroy();
+      refuse(socket);
       return;
     }
+    if (sockets?.tryTake() === false) {
+      this.#unaffordable++;
+      refuse(socket);
+      return;
+    }
+    this.#socketsCount++;
     this.#connectionsByAddress.set(address, fromAddress + 1);
-    const connection = connect(socket);
-    this.#connections.add(connection);
     socket.once('close', () => {
-      this.#connections.delete(connection);
+      this.#socketsCount--;
+      sockets?.release();
       const left = this.#connectionsByAddress.get(address)! - 1;
       if (left === 0) this.#connectionsByAddress.delete(address);
       else this.#connectionsByAddress.set(address, left);
     });
+    if (this.#tls === undefined) this.#connect(socket);
+    else this.#tls.accept(socket, clock.monotonic());
+  }
+
+  #connect(socket: Socket): void {
+    const connection = this.#options.connect(socket);
+    this.#connections.add(connection);
+    socket.once('close', () => this.#connections.delete(connection));
   }
 
   /** Accepts no more; resolves when all connections have ended, or were cut. A second call waits for the first. */
@@ -150,6 +199,7 @@ export class TcpServer<C extends TcpConnection> {
   async #close(): Promise<void> {
     this.#deadlines?.cancel();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#tls?.close();
     for (const connection of this.#connections) connection.drain();
     const cut = this.#options.clock.schedule(this.#options.limits.closeTimeoutMs, () => {
       for (const connection of this.#connections) connection.destroy();
@@ -166,4 +216,9 @@ export class TcpServer<C extends TcpConnection> {
       { cause: error, fields: { host, port } },
     );
   }
+}
+
+function refuse(socket: Socket): void {
+  socket.on('error', () => {});
+  socket.destroy();
 }

@@ -67,7 +67,7 @@ export function recordDeath(headers: FieldTable | undefined, death: Death): Fiel
   const earlier = isDeadLetter ? deathsOf(result) : [];
   const repeated = earlier.find((entry) => isAt(entry, queue, reason));
   const newest = repeated === undefined ? newEntry(death, extraKeys) : countedUp(repeated);
-  result.set(DEATHS, [newest, ...earlier.filter((entry) => entry !== repeated)]);
+  result.set(DEATHS, [newest, ...earlier.filter((entry) => entry !== repeated).map(withLongCount)]);
   if (earlier.length === 0) {
     result.set('x-first-death-reason', reason);
     result.set('x-first-death-queue', queue);
@@ -108,6 +108,11 @@ function newEntry({ queue, reason, timeSeconds, exchange, routingKey, expiration
 
 function countedUp(entry: FieldTable): FieldTable {
   return new Map([...entry, ['count', BigInt(Number(entry.get('count')) + 1)]]);
+}
+
+/** What was decoded has lost how many bits its integers had. */
+function withLongCount(entry: FieldTable): FieldTable {
+  return new Map([...entry, ['count', BigInt(Number(entry.get('count')))]]);
 }
 
 function isAt(entry: FieldTable, queue: string, reason: DeadLetterReason): boolean {

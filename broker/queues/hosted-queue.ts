@@ -6,7 +6,6 @@ import type { StoredTarget } from './message-log.ts';
 import type { ConsumedQueue } from './queue-consumer.ts';
 
 export interface HostedQueue extends ConsumedQueue {
-  readonly settings: QueueSettings;
   /** Messages that wait for consumers; of a stream: all it has. */
   readonly readyCount: number;
   /** Deliveries that consumers have not settled yet. */

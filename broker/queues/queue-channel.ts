@@ -40,9 +40,11 @@ export class QueueChannel {
   /** Over all consumers of the channel; 0 for no limit. */
   #channelPrefetch = 0;
   #closed = false;
-  /** Queues whose messages were settled since somebody waited for that to be durable. */
-  readonly #settledOn = new Set<ConsumedQueue>();
+  /** Queues whose messages were settled, until that is known to be durable; and in which round. */
+  readonly #settledOn = new Map<ConsumedQueue, number>();
   #lastSettledOn: ConsumedQueue | undefined;
+  /** Counts up; tells whether a queue was settled on again. */
+  #settledRound = 0;
   /** The channel's prefetch was used up when a delivery was settled; consumers wait for credit. */
   #wasFull = false;
   /** Deliveries to consumers that count against the channel's prefetch. */
@@ -92,16 +94,11 @@ export class QueueChannel {
   ): QueueConsumer {
     const { tag, exclusive } = options;
     if (this.#consumers.has(tag)) {
-      throw new BurrowError(
-        'CONSUMER_TAG_IN_USE',
-        `The consumer tag ${JSON.stringify(tag)} is in use on this channel.`,
-      );
+      throw new BurrowError('CONSUMER_TAG_IN_USE', `attempt to reuse consumer tag '${tag}'`);
     }
-    for (const other of queue.consumers) {
-      if (other.exclusive || exclusive) {
-        throw new BurrowError('CONSUMER_EXCLUSIVE', `Queue ${JSON.stringify(queue.name)} is consumed exclusively.`);
-      }
-    }
+    // As in RabbitMQ, a consumer that wants a queue for itself makes no sense where one at a time is active.
+    if (exclusive && queue.settings.singleActiveConsumer) throw exclusivelyConsumed(queue);
+    for (const other of queue.consumers) if (other.exclusive || exclusive) throw exclusivelyConsumed(queue);
     const consumer = new QueueConsumer({ prefetch: this.#prefetch, ...options, channel: this, queue });
     queue.checkConsumer(consumer);
     this.#consumers.set(tag, consumer);
@@ -169,6 +166,15 @@ export class QueueChannel {
     this.#settle(deliveryTag, options.multiple, options.requeue ? GIVE_BACK : REJECT);
   }
 
+  /**
+   * With `multiple`, tag 0 means all, also if there is none (AMQP 0-9-1, basic.ack). Any other must be unsettled itself, as in RabbitMQ
+   * (rabbit_channel:collect_acks).
+   * @throws BurrowError UNKNOWN_DELIVERY_TAG unless it could be settled now
+   */
+  checkUnsettled(deliveryTag: number, multiple: boolean): void {
+    if (!(multiple && deliveryTag === 0) && !this.#unsettled.has(deliveryTag)) throw unknownTag(deliveryTag);
+  }
+
   /** Gives back everything that is not settled (basic.recover). */
   recover(): void {
     this.#settleRange(this.#unsettled.nextTag - 1, GIVE_BACK);
@@ -186,10 +192,14 @@ export class QueueChannel {
 
   /** Resolves when everything that was settled here before is durable. */
   async settlementsSynced(): Promise<void> {
-    const queues = [...this.#settledOn];
-    this.#settledOn.clear();
     this.#lastSettledOn = undefined;
-    await Promise.all(queues.map((queue) => queue.settlementsSynced()));
+    await Promise.all(Array.from(this.#settledOn, ([queue, round]) => this.#synced(queue, round)));
+  }
+
+  /** The queue is forgotten only then: others may ask meanwhile, and after a failure again. */
+  async #synced(queue: ConsumedQueue, round: number): Promise<void> {
+    await queue.settlementsSynced();
+    if (this.#settledOn.get(queue) === round) this.#settledOn.delete(queue);
   }
 
   /** More may be delivered again. */
@@ -206,10 +216,8 @@ export class QueueChannel {
   #settle(deliveryTag: number, multiple: boolean, how: Settlement): void {
     const unsettled = this.#unsettled;
     if (multiple) {
-      const last = deliveryTag === 0 ? unsettled.nextTag - 1 : deliveryTag;
-      // Tag 0 means all, also if there is none (AMQP 0-9-1, basic.ack).
-      if (last >= unsettled.nextTag || (deliveryTag !== 0 && last < unsettled.firstTag)) throw unknownTag(deliveryTag);
-      this.#settleRange(last, how);
+      this.checkUnsettled(deliveryTag, multiple);
+      this.#settleRange(deliveryTag === 0 ? unsettled.nextTag - 1 : deliveryTag, how);
       return;
     }
     if (!unsettled.take(deliveryTag)) throw unknownTag(deliveryTag);
@@ -250,7 +258,7 @@ export class QueueChannel {
     const { queue, consumer, offset, bytes } = this.#unsettled;
     if (queue !== this.#lastSettledOn) {
       this.#lastSettledOn = queue;
-      this.#settledOn.add(queue!);
+      this.#settledOn.set(queue!, ++this.#settledRound);
     }
     if (how === ACKNOWLEDGE) queue!.acknowledge(offset);
     else if (how === REJECT) queue!.reject(offset);
@@ -270,6 +278,10 @@ const GIVE_BACK = 2;
 const LOST = 3;
 
 function ignore(): void {}
+
+function exclusivelyConsumed({ name }: ConsumedQueue): BurrowError {
+  return new BurrowError('CONSUMER_EXCLUSIVE', `queue '${name}' in exclusive use`);
+}
 
 function unknownTag(deliveryTag: number): BurrowError {
   return new BurrowError('UNKNOWN_DELIVERY_TAG', `unknown delivery tag ${deliveryTag}`, { fields: { deliveryTag } });

@@ -1,6 +1,7 @@
 /** One subscription of a channel to a queue, as both see it. */
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
 import { type FieldTable, NO_FIELDS } from '../../src/messages/field-value.ts';
+import type { QueueSettings } from '../definitions/queue-settings.ts';
 import type { RingConsumer } from './consumer-ring.ts';
 import type { MessageView } from './message-batch.ts';
 import type { ReturnCause } from './queue.ts';
@@ -9,6 +10,7 @@ import type { QueueChannel } from './queue-channel.ts';
 /** What a channel needs of what is consumed on it: a queue, or a stream. */
 export interface ConsumedQueue {
   readonly name: string;
+  readonly settings: QueueSettings;
   readonly consumers: Iterable<QueueConsumer>;
   /** To be called before the client is told that its consumer is there. @throws BurrowError why it cannot be */
   checkConsumer(consumer: QueueConsumer): void;

@@ -7,7 +7,7 @@ import { NO_FIELDS } from '../../src/messages/field-value.ts';
 import type { RoutableProperties } from '../../src/messages/routable-properties.ts';
 import { resourceText } from '../definitions/equivalence.ts';
 import { checkQueue, checkSameQueue, type QueueDefinition } from '../definitions/queue-definition.ts';
-import type { QueueSettings } from '../definitions/queue-settings.ts';
+import { type QueueSettings, queueTypeOf } from '../definitions/queue-settings.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
 import { checkNotReserved, type Topology } from '../exchanges/topology.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
@@ -74,6 +74,7 @@ interface QueueEntry {
 type OpenedQueue = Pick<QueueEntry, 'queue' | 'deduplicated' | 'removeMessages'>;
 
 const NAME_BYTES = 16;
+const REPLY_QUEUE_PREFIX = 'amq.rabbitmq.reply-to.';
 
 export class QueueHost {
   readonly name: string;
@@ -117,13 +118,28 @@ export class QueueHost {
 
   // Queues
 
-  async declare(declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
-    return this.#declare(declaration.name === '' ? this.#newName('amq.gen-') : declaration.name, declaration, session);
+  async declare(
+    declaration: QueueDeclaration,
+    session: QueueSession,
+    onNamed: (name: string) => void = () => {},
+  ): Promise<DeclaredQueue> {
+    const type = queueTypeOf(declaration.arguments);
+    // As in RabbitMQ: such queues are there to stay, and nobody would know the name.
+    if (declaration.name === '' && type !== 'classic') {
+      throw new BurrowError('INVALID_ARGUMENT', `Cannot declare a server-named queue of type ${type}`);
+    }
+    const name = declaration.name === '' ? this.#newName('amq.gen-') : declaration.name;
+    onNamed(name);
+    return this.#declare(name, declaration, session);
   }
 
   async declareReplyQueue(session: QueueSession): Promise<DeclaredQueue> {
     const declaration = { name: '', durable: false, exclusive: true, autoDelete: true, arguments: NO_FIELDS };
-    return this.#declare(this.#newName('amq.rabbitmq.reply-to.'), declaration, session);
+    return this.#declare(this.#newName(REPLY_QUEUE_PREFIX), declaration, session);
+  }
+
+  checkReplyQueue(name: string): void {
+    if (!name.startsWith(REPLY_QUEUE_PREFIX) || !this.#queues.has(name)) throw notFound(name, this.name);
   }
 
   async #declare(name: string, declaration: QueueDeclaration, session: QueueSession): Promise<DeclaredQueue> {
@@ -133,6 +149,8 @@ export class QueueHost {
       const found = this.#queues.get(name);
       if (found !== undefined) {
         this.#checkOwner(found, session);
+        // RabbitMQ's answer, too, for a queue of one's own (rabbit_amqqueue:check_exclusive_access).
+        if (found.definition.exclusive !== definition.exclusive) throw locked(name, this.name);
         checkSameQueue(this.name, found.definition, definition);
         await this.#streams.restoreTopic(found.queue);
         this.#touch(found);
@@ -448,11 +466,7 @@ export class QueueHost {
   }
 
   #checkOwner({ owner, definition }: QueueEntry, session: QueueSession): void {
-    if (owner === undefined || owner === session) return;
-    throw new BurrowError(
-      'RESOURCE_LOCKED',
-      `cannot obtain exclusive access to locked ${resourceText('queue', definition.name, this.name)}. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.`,
-    );
+    if (owner !== undefined && owner !== session) throw locked(definition.name, this.name);
   }
 
   #checkOpen(): void {
@@ -486,6 +500,13 @@ function newDeduplication(settings: QueueSettings, clock: Clock): Deduplication 
 
 function declared({ definition, queue }: QueueEntry): DeclaredQueue {
   return { name: definition.name, messageCount: queue.readyCount, consumerCount: queue.consumerCount };
+}
+
+function locked(name: string, virtualHost: string): BurrowError {
+  return new BurrowError(
+    'RESOURCE_LOCKED',
+    `cannot obtain exclusive access to locked ${resourceText('queue', name, virtualHost)}. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.`,
+  );
 }
 
 function notFound(name: string, virtualHost: string): BurrowError {

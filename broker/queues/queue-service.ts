@@ -10,6 +10,7 @@ import type { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { FieldTable } from '../../src/messages/field-value.ts';
 import type { BindingDefinition } from '../definitions/binding-definition.ts';
 import type { PolicyDeclaration, PolicyDefinition } from '../definitions/policy-definition.ts';
+import type { QueueSettings } from '../definitions/queue-settings.ts';
 import type { ConfirmSink } from './confirms.ts';
 import type { MessageView, PublishedMessage } from './message-batch.ts';
 import type { ChannelSink, ConsumeOptions } from './queue-channel.ts';
@@ -75,6 +76,8 @@ export interface QueueSessionChannel {
    * NOT_AUTHORIZED
    */
   publish(message: PublishedMessage, options: { readonly mandatory: boolean }): void;
+  /** @throws BurrowError as {@link publish} would, but for its size */
+  checkRoute(message: PublishedMessage): void;
   /** From here on publishes are confirmed. */
   confirmPublishes(): void;
   /** Whether publishers should wait: what they have published is not stored yet and takes much memory. */
@@ -99,12 +102,20 @@ export interface QueueSessionChannel {
   get(
     queue: string,
     options: { readonly noAck: boolean },
-    onMessage: (deliveryTag: number, returns: number, messagesLeft: number, view: MessageView) => void,
+    onMessage: (
+      deliveryTag: number,
+      returns: number,
+      messagesLeft: number,
+      view: MessageView,
+      settings: QueueSettings,
+    ) => void,
   ): Promise<boolean>;
   /** @throws BurrowError UNKNOWN_DELIVERY_TAG */
   acknowledge(deliveryTag: number, multiple: boolean): void;
   /** @throws BurrowError UNKNOWN_DELIVERY_TAG */
   reject(deliveryTag: number, options: { readonly multiple: boolean; readonly requeue: boolean }): void;
+  /** @throws BurrowError UNKNOWN_DELIVERY_TAG if it could not be settled now */
+  checkUnsettled(deliveryTag: number, multiple: boolean): void;
   /** Gives everything back that is not settled. */
   recover(): void;
   /** The sink can be written to again. */
@@ -129,10 +140,15 @@ export interface QueueSession {
   /** Nothing if it is not there. */
   unbind(binding: BindingDefinition): Promise<void>;
 
-  /** @throws BurrowError DECLARED_DIFFERENTLY, RESOURCE_LOCKED, ACCESS_REFUSED, INVALID_ARGUMENT, INVALID_NAME */
-  declareQueue(queue: QueueDeclaration): Promise<DeclaredQueue>;
+  /**
+   * `onNamed` is told the name, also one that the broker makes up, before anything is made; what it throws prevents that.
+   * @throws BurrowError DECLARED_DIFFERENTLY, RESOURCE_LOCKED, ACCESS_REFUSED, INVALID_ARGUMENT, INVALID_NAME
+   */
+  declareQueue(queue: QueueDeclaration, onNamed?: (name: string) => void): Promise<DeclaredQueue>;
   /** A queue for replies to this session, in memory and gone with it; its name is not to be guessed (RabbitMQ's direct reply-to). */
   declareReplyQueue(): Promise<string>;
+  /** Whether such a queue of any session is still there. @throws BurrowError QUEUE_NOT_FOUND */
+  checkReplyQueue(name: string): void;
   /** @throws BurrowError QUEUE_NOT_FOUND, RESOURCE_LOCKED */
   checkQueue(name: string): DeclaredQueue;
   /** Returns how many messages went with it; 0 if it is not there, as RabbitMQ. @throws BurrowError IN_USE, NOT_EMPTY, RESOURCE_LOCKED */
@@ -165,6 +181,8 @@ export interface QueueSession {
 
 export interface QueueService {
   listVirtualHosts(): readonly string[];
+  /** Another one of the same name has another. Undefined: there is none of this name. */
+  virtualHostId(name: string): number | undefined;
   createVirtualHost(name: string): Promise<void>;
   deleteVirtualHost(name: string): Promise<void>;
   /**

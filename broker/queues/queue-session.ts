@@ -85,14 +85,18 @@ export class HostSession implements QueueSession {
     await this.#options.topology.unbind(this.virtualHost, binding);
   }
 
-  async declareQueue(queue: QueueDeclaration): Promise<DeclaredQueue> {
+  async declareQueue(queue: QueueDeclaration, onNamed?: (name: string) => void): Promise<DeclaredQueue> {
     this.#checkOpen();
-    return this.#options.host.declare(queue, this);
+    return this.#options.host.declare(queue, this, onNamed);
   }
 
   async declareReplyQueue(): Promise<string> {
     this.#checkOpen();
     return (await this.#options.host.declareReplyQueue(this)).name;
+  }
+
+  checkReplyQueue(name: string): void {
+    this.#options.host.checkReplyQueue(name);
   }
 
   checkQueue(name: string): DeclaredQueue {

@@ -16,7 +16,7 @@ import { ConsumerRing } from './consumer-ring.ts';
 import { DeadMessages } from './dead-messages.ts';
 import type { HostedQueue } from './hosted-queue.ts';
 import type { MessageView, PublishedMessage } from './message-batch.ts';
-import { expirationOf, priorityOf, textHeaderOf } from './message-fields.ts';
+import { expirationOf, groupKeyOf, priorityOf } from './message-fields.ts';
 import { MessageGroups } from './message-groups.ts';
 import { MessageLog, type StoredTarget } from './message-log.ts';
 import { MessageReader } from './message-reader.ts';
@@ -101,6 +101,11 @@ export class Queue implements HostedQueue {
   #delivered = 0;
   #acknowledged = 0;
   #failure: BurrowError | undefined;
+  /**
+   * While arrivals are dispatched: the first of them. A consumer that waits gets them even if they may not wait themselves: with a time
+   * to live of 0 they are delivered at once or expire, as in RabbitMQ.
+   */
+  #arrivedFrom = Number.POSITIVE_INFINITY;
 
   /** Opens the queue on its logs, and reads what became of its messages. */
   static async open(options: QueueOptions): Promise<Queue> {
@@ -225,16 +230,17 @@ export class Queue implements HostedQueue {
       return true;
     }
     const { overflow, maxLength, maxLengthBytes, maxPriority } = this.#settings;
+    let bytes = 0;
+    for (const piece of message.body) bytes += piece.length;
     if (overflow !== 'drop-head') {
+      // Whether it would be beyond the limits with this message (rabbit_amqqueue_process:will_overflow).
       const full =
         (maxLength !== undefined && this.readyCount >= maxLength) ||
         (maxLengthBytes !== undefined &&
           this.#knowsReadyBytes &&
-          this.#readyBytes + this.#pendingBytesTotal >= maxLengthBytes);
+          this.#readyBytes + this.#pendingBytesTotal + bytes > maxLengthBytes);
       if (full) return false;
     }
-    let bytes = 0;
-    for (const piece of message.body) bytes += piece.length;
     const { properties } = message;
     this.#pendingBytes.push(bytes);
     this.#pendingBytesTotal += bytes;
@@ -267,8 +273,10 @@ export class Queue implements HostedQueue {
       }
       const levels = this.#settings.maxPriority === undefined ? undefined : this.#pendingLevels.splice(0, count);
       this.#state.extend(highWatermark, (offset) => levels?.[offset - before] ?? 0);
+      this.#arrivedFrom = before;
     }
     this.dispatch();
+    this.#arrivedFrom = Number.POSITIVE_INFINITY;
   }
 
   /** What the log holds already: visible at once, with priorities and sizes read back where they matter. */
@@ -395,19 +403,15 @@ export class Queue implements HostedQueue {
       const view = this.#reader.at(offset, this.#state.endOffset);
       if (view === undefined) return undefined;
       this.#failure = undefined;
-      if (this.#mayExpire && this.#expiresAtMs(view) <= this.#options.clock.now()) {
+      if (this.#mayExpire && offset < this.#arrivedFrom && this.#expiresAtMs(view) <= this.#options.clock.now()) {
         this.#dropHead(view, 'expired');
         continue;
       }
-      if (this.#groups === undefined || this.#groups.admit(this.#groupKey(view), offset)) return view;
+      if (this.#groups === undefined) return view;
+      const key = groupKeyOf(view, this.#settings.groupKeyHeader!);
+      if (key === undefined || this.#groups.admit(key, offset)) return view;
       this.#state.park();
     }
-  }
-
-  #groupKey(view: MessageView): string {
-    const header = this.#settings.groupKeyHeader!;
-    if (header === '') return view.routingKey;
-    return textHeaderOf(view.bytes, view.propertiesPosition, view.propertiesBytes, header) ?? '';
   }
 
   /**
@@ -526,8 +530,11 @@ export class Queue implements HostedQueue {
     this.dispatch();
   }
 
-  /** Resolves when everything that was settled before the call is durable. */
+  /** Resolves when everything that was settled before the call is durable, and dead letters are stored or back in the queue. */
   async settlementsSynced(): Promise<void> {
+    await this.#dead.settled();
+    // Of a queue that was deleted nothing comes again.
+    if (this.#closeReason?.code === 'QUEUE_NOT_FOUND') return;
     await this.#settlements?.synced();
   }
 
@@ -543,6 +550,7 @@ export class Queue implements HostedQueue {
     this.#closeReason = reason;
     if (this.#timer !== undefined) this.#options.deadlines.remove(this.#timer);
     this.#settlements?.close();
+    this.#dead.close();
     for (const consumer of [...this.#ring.consumers]) {
       this.#ring.remove(consumer);
       consumer.onQueueClosed(reason);

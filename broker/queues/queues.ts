@@ -70,6 +70,10 @@ export class Queues implements QueueService {
     return this.#topology.virtualHosts();
   }
 
+  virtualHostId(name: string): number | undefined {
+    return this.#topology.virtualHostId(name);
+  }
+
   async createVirtualHost(name: string): Promise<void> {
     await this.#topology.createVirtualHost(name);
   }
@@ -81,7 +85,7 @@ export class Queues implements QueueService {
   openSession(virtualHost: string, onEnded: (error: BurrowError) => void): QueueSession {
     if (this.#closeReason !== undefined) throw this.#closeReason;
     const host = this.#hosts.get(virtualHost);
-    if (host === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost '${virtualHost}' not found`);
+    if (host === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost ${virtualHost} not found`);
     const { clock, settings } = this.#options;
     const storage = this.#storage;
     const session = new HostSession({

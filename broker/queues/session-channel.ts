@@ -6,12 +6,13 @@
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import { editProperties } from '../../src/messages/message-properties.ts';
 import { RoutableProperties } from '../../src/messages/routable-properties.ts';
+import { resourceText } from '../definitions/equivalence.ts';
 import type { RouteTarget } from '../exchanges/destination.ts';
 import type { Deadline, DeadlineQueue } from '../partitions/deadline-queue.ts';
 import type { Clock } from '../ports/clock.ts';
 import { Confirms } from './confirms.ts';
 import type { HostedQueue } from './hosted-queue.ts';
-import type { MessageView, PublishedMessage } from './message-batch.ts';
+import type { PublishedMessage } from './message-batch.ts';
 import type { StoredTarget } from './message-log.ts';
 import { QueueChannel } from './queue-channel.ts';
 import type { QueueChannelSink, QueueSession, QueueSessionChannel } from './queue-service.ts';
@@ -104,6 +105,10 @@ export class SessionChannel implements QueueSessionChannel {
     }
   }
 
+  checkRoute(message: PublishedMessage): void {
+    this.#host.route(message, this.#routable.set(message.routingKey, message.properties));
+  }
+
   setPrefetch(count: number, options: { readonly global: boolean }): void {
     this.#channel.setPrefetch(count, options);
   }
@@ -112,9 +117,10 @@ export class SessionChannel implements QueueSessionChannel {
     this.#checkOpen();
     const queue = this.#host.queueFor(this.#session, queueName);
     const { arguments: table, ...rest } = options;
-    const priority = table.get('x-priority') ?? 0;
+    const priority = table.has('x-priority') ? table.get('x-priority') : 0;
     if (typeof priority !== 'number' || !Number.isSafeInteger(priority)) {
-      throw new BurrowError('INVALID_ARGUMENT', `The consumer argument x-priority must be a whole number.`);
+      const resource = resourceText('queue', queueName, this.#session.virtualHost);
+      throw new BurrowError('INVALID_ARGUMENT', `invalid arg 'x-priority' for ${resource}: expected a whole number`);
     }
     const { consumerTimeoutMs } = queue.settings;
     if (consumerTimeoutMs !== undefined && !options.noAck && consumerTimeoutMs < this.#consumerTimeoutMs) {
@@ -131,11 +137,13 @@ export class SessionChannel implements QueueSessionChannel {
   get(
     queueName: string,
     { noAck }: { readonly noAck: boolean },
-    onMessage: (deliveryTag: number, returns: number, messagesLeft: number, view: MessageView) => void,
+    onMessage: Parameters<QueueSessionChannel['get']>[2],
   ): Promise<boolean> {
     this.#checkOpen();
     const queue = this.#host.queueFor(this.#session, queueName);
-    return this.#channel.get(queue, noAck, (tag, returns, view) => onMessage(tag, returns, queue.readyCount, view));
+    return this.#channel.get(queue, noAck, (tag, returns, view) =>
+      onMessage(tag, returns, queue.readyCount, view, queue.settings),
+    );
   }
 
   acknowledge(deliveryTag: number, multiple: boolean): void {
@@ -144,6 +152,10 @@ export class SessionChannel implements QueueSessionChannel {
 
   reject(deliveryTag: number, options: { readonly multiple: boolean; readonly requeue: boolean }): void {
     this.#channel.reject(deliveryTag, options);
+  }
+
+  checkUnsettled(deliveryTag: number, multiple: boolean): void {
+    this.#channel.checkUnsettled(deliveryTag, multiple);
   }
 
   recover(): void {

@@ -28,6 +28,8 @@ export class Channel {
   readonly #handlers: ChannelHandlers;
   readonly #id: number;
   #ended = false;
+  /** Why it could not be opened. */
+  #refusal: BurrowError | undefined;
 
   constructor(connection: Connection, virtualHost: string, handlers: ChannelHandlers, timeoutMs: number) {
     this.#connection = connection;
@@ -40,7 +42,10 @@ export class Channel {
     connection.request('openChannel', { channelId: this.#id, virtualHost }, timeoutMs).then(
       // It may have been given up while the connection was being opened.
       () => this.#ended && this.#sendClose(),
-      (error) => this.#lose(toBurrowError(error)),
+      (error) => {
+        this.#refusal = toBurrowError(error);
+        this.#lose(this.#refusal);
+      },
     );
   }
 
@@ -49,12 +54,19 @@ export class Channel {
   }
 
   /** Requests of a channel are carried out in their order. */
-  request<N extends ChannelMessage>(
+  async request<N extends ChannelMessage>(
     name: N,
     request: Omit<RequestOf<N>, 'channelId'>,
     timeoutMs = this.#timeoutMs,
   ): Promise<ResponseOf<N>> {
-    return this.#connection.request(name, { ...request, channelId: this.#id } as unknown as RequestOf<N>, timeoutMs);
+    try {
+      const whole = { ...request, channelId: this.#id } as unknown as RequestOf<N>;
+      return await this.#connection.request(name, whole, timeoutMs);
+    } catch (error) {
+      // It was sent before the channel was known not to open: the reason is the better answer.
+      if (this.#refusal !== undefined && toBurrowError(error).code === 'CHANNEL_NOT_FOUND') throw this.#refusal;
+      throw error;
+    }
   }
 
   /** For requests without an answer: what becomes of them is seen by what comes. */

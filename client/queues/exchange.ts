@@ -37,7 +37,7 @@ export class Exchange {
   /** Rejects with EXCHANGE_NOT_FOUND if it is not there. */
   async check(): Promise<void> {
     const unused = { type: '', durable: true, autoDelete: false, internal: false, arguments: new Map() };
-    await declareExchangeRequest(this.host.target(), { ...unused, name: this.name, passive: true });
+    await this.host.read((target) => declareExchangeRequest(target, { ...unused, name: this.name, passive: true }));
   }
 
   /** Nothing if it is not there. Rejects with IN_USE, ACCESS_REFUSED. */

@@ -164,8 +164,8 @@ export class QueueConsumer {
   }
 
   /**
-   * Resolves when everything that was settled so far is on stable storage. Rejects with CONNECTION_LOST if that is not known: what was
-   * settled since the last flush may come again.
+   * Resolves when everything that was settled so far is on stable storage, dead letters of what was rejected included. Rejects with
+   * CONNECTION_LOST if that is not known: what was settled since the last flush may come again.
    */
   async flush(): Promise<void> {
     const subscription = this.#subscription;
@@ -203,6 +203,7 @@ export class QueueConsumer {
     // Handlers may have ended after the subscription was lost.
     if (subscription !== undefined && !subscription.channel.ended) {
       if (timeoutMs > 0) await subscription.flushDurably().catch(ignore);
+      else subscription.flush();
       subscription.channel.close();
     }
     this.#finish(undefined);

@@ -80,7 +80,7 @@ export class Queue implements ConsumedQueue {
   /** Counts. Rejects with QUEUE_NOT_FOUND, RESOURCE_LOCKED. */
   check(): Promise<DeclaredQueue> {
     const unused = { durable: true, exclusive: false, autoDelete: false, arguments: new Map() };
-    return declareQueueRequest(this.host.target(), { ...unused, name: this.#name, passive: true });
+    return this.host.read((target) => declareQueueRequest(target, { ...unused, name: this.#name, passive: true }));
   }
 
   /** Resolves with how many messages went with it; 0 if it is not there. Rejects with IN_USE, NOT_EMPTY. */
@@ -146,12 +146,13 @@ export class Queue implements ConsumedQueue {
     const first = integerOption('skip', options.skip, { fallback: 0, min: 0, max: 0xffff_ffff });
     const messages: BrowsedMessage[] = [];
     while (messages.length < limit) {
-      const { messages: packed, ...rest } = await browseQueueRequest(this.host.target(), {
+      const asked = {
         queue: this.#name,
         skip: first + messages.length,
         limit: limit - messages.length,
         bytesMax: BROWSE_BYTES_MAX,
-      });
+      };
+      const { messages: packed, ...rest } = await this.host.read((target) => browseQueueRequest(target, asked));
       if (rest.count === 0) break;
       const reader = new PackedDeliveriesReader({ ...rest, messages: packed[0]! });
       while (reader.next()) messages.push(new BrowsedMessage(reader));

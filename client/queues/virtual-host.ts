@@ -87,16 +87,16 @@ export class VirtualHost {
   }
 
   listExchanges(): Promise<ExchangeInfo[]> {
-    return listExchangesRequest(this.target());
+    return this.read(listExchangesRequest);
   }
 
   listQueues(): Promise<QueueInfo[]> {
-    return listQueuesRequest(this.target());
+    return this.read(listQueuesRequest);
   }
 
   /** Those in the default exchange left out: every queue has one there, by its name. */
   listBindings(): Promise<BindingInfo[]> {
-    return listBindingsRequest(this.target());
+    return this.read(listBindingsRequest);
   }
 
   /** Binds by names alone; also topics. */
@@ -121,7 +121,7 @@ export class VirtualHost {
   }
 
   listPolicies(): Promise<PolicyInfo[]> {
-    return listPoliciesRequest(this.target());
+    return this.read(listPoliciesRequest);
   }
 
   /** Resolves when everything that was settled of messages taken by `get` is on stable storage. Rejects with CONNECTION_LOST if that is not known. */
@@ -133,6 +133,12 @@ export class VirtualHost {
     if (this.#isClosed) throw new BurrowError('CLIENT_CLOSED', 'The client is closed.');
     const { cluster, name } = this;
     return { connection: cluster.any(), virtualHost: name, timeoutMs: cluster.options.requestTimeoutMs };
+  }
+
+  /** Asks for something that changes nothing: again and again while that fails with what may pass, as while a broker restarts. */
+  read<T>(request: (target: RequestTarget) => Promise<T>): Promise<T> {
+    const { cluster } = this;
+    return cluster.retrying(cluster.options.requestTimeoutMs, async () => request(this.target()));
   }
 
   addChild(child: Closable): void {

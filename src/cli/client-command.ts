@@ -9,7 +9,7 @@ export interface ServerFlag {
 }
 
 export function serverOption(): Option {
-  return new Option('--server <url>', 'Address of the broker’s native listener')
+  return new Option('--server <url>', 'Address of the broker’s native listener; BURROW_USER and BURROW_PASSWORD log in')
     .env('BURROW_SERVER')
     .default(DEFAULT_SERVER);
 }
@@ -24,12 +24,18 @@ export async function withClient<T>({ server }: ServerFlag, run: (client: Client
   const url = server.includes('://') ? server : `ws://${server}`;
   // Loaded here, so that help and mistakes need not wait for it.
   const { connect } = await import('../../client/index.ts');
-  const client = await connect(url, { clientId: 'burrow-cli' });
+  const client = await connect(url, { clientId: 'burrow-cli', ...credentials() });
   try {
     return await run(client);
   } finally {
     await client.close();
   }
+}
+
+/** A password stands better in the environment than in an address, which other processes see. */
+function credentials(): { readonly user?: string; readonly password?: string } {
+  const { BURROW_USER: user, BURROW_PASSWORD: password } = process.env;
+  return user === undefined || user === '' ? {} : { user, password: password ?? '' };
 }
 
 /** For commander: a whole number from `min`. */

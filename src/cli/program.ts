@@ -13,6 +13,7 @@ import { addProduceCommand } from './produce.ts';
 import { addQueueCommand } from './queue.ts';
 import { addStartCommand } from './start.ts';
 import { addTopicCommand } from './topic.ts';
+import { addUserCommand } from './user.ts';
 import { packageVersion } from './version.ts';
 import { addVirtualHostCommand } from './vhost.ts';
 
@@ -36,6 +37,7 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
   addBindingCommand(program);
   addPolicyCommand(program);
   addVirtualHostCommand(program);
+  addUserCommand(program);
   addLogCommand(program);
   try {
     await program.parseAsync(words, { from: 'user' });

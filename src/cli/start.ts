@@ -120,6 +120,8 @@ function banner({ ports, dataDir }: Broker, { host, flush, advertisedHost }: Set
   if (ports.native !== undefined) lines.push(`  native   ws://${urlHost}:${ports.native}`);
   if (ports.kafka !== undefined) lines.push(`  Kafka    ${urlHost}:${ports.kafka}`);
   if (ports.amqp !== undefined) lines.push(`  AMQP     ${urlHost}:${ports.amqp}`);
+  if (ports.nativeTls !== undefined) lines.push(`  native   wss://${urlHost}:${ports.nativeTls}`);
+  if (ports.amqpTls !== undefined) lines.push(`  AMQP     ${urlHost}:${ports.amqpTls} (TLS)`);
   const server = ports.native === 7420 && at === '127.0.0.1' ? '' : ` --server ws://${urlHost}:${ports.native}`;
   if (ports.native !== undefined) {
     lines.push(

@@ -2,6 +2,7 @@
  * The messages of the native protocol, as one table. docs/protocol.md explains them; a test compares the two.
  * Offsets and times are int53, times in milliseconds. In answers, errorNumber 0 means success (see docs/errors.md).
  */
+import { define, entries, errorNumber, message, name, named, page, result, text } from './message-parts.ts';
 import {
   binary,
   bool,
@@ -10,30 +11,19 @@ import {
   int16,
   int32,
   int53,
-  list,
   nullable,
   pieces,
-  type Schema,
   string,
   struct,
   uint32,
 } from './schema.ts';
+import { USER_MESSAGES } from './user-messages.ts';
 
-/** Most topics, partitions or entries in one request. */
-export const ENTRIES_MAX = 100_000;
-const NAME_MAX = 255;
-const TEXT_MAX = 4096;
 const BINARY_MAX = 0x7fff_ffff;
 const MEMBER_BYTES_MAX = 8 * 1024 * 1024;
 
-const name = string(NAME_MAX);
-const text = string(TEXT_MAX);
-const message = nullable(string(65_536));
 /** Brokers refuse what is longer than their `offset-metadata-bytes-max`, per entry; this bounds the frame only. */
 const offsetMetadata = string(65_536);
-const errorNumber = int16;
-const entries = <T>(schema: Schema<T>): Schema<readonly T[]> => list(schema, ENTRIES_MAX);
-const result = { errorNumber, message };
 /** Of a group's member: subscriptions and assignments, which brokers do not look into. */
 const memberBytes = binary(MEMBER_BYTES_MAX);
 /** Who asks something of a group, as of which generation. */
@@ -43,9 +33,6 @@ const streamPartition = struct({ topic: name, partition: int32, offset: int53, c
 
 /** Arguments of a declaration or binding: entries of an AMQP field table (0-9-1, section 4.2.5.5), without its length. */
 const argumentTable = binary(0xffff);
-/** Where a list is read from and how far; brokers answer with fewer if they wish, and with none at the end. */
-const page = { skip: uint32, limit: uint32 };
-const named = struct({ name, ...result });
 const queueResult = { name, ...result, messageCount: int53 };
 /** Kind of the destination: 0 queue, 1 exchange, 2 topic. */
 const binding = struct({
@@ -67,16 +54,6 @@ const deliveries = {
 /** Isolation of reads: 0 up to the high watermark, 1 up to the last stable offset. */
 const isolation = int8;
 
-export interface MessageDefinition<Request, Response> {
-  readonly api: number;
-  readonly request: Schema<Request>;
-  readonly response: Schema<Response>;
-}
-
-function define<Q, R>(api: number, request: Schema<Q>, response: Schema<R>): MessageDefinition<Q, R> {
-  return { api, request, response };
-}
-
 export const MESSAGES = {
   hello: define(
     1,
@@ -93,6 +70,8 @@ export const MESSAGES = {
         idleTimeoutMs: int53,
         batchBytesMax: uint32,
       }),
+      /** Whether nothing but authenticate is taken before it has succeeded. */
+      loginNeeded: bool,
     }),
   ),
   metadata: define(
@@ -275,6 +254,8 @@ export const MESSAGES = {
   ),
   addCredit: define(17, struct({ streamId: uint32, records: uint32, bytes: uint32 }), struct({})),
   closeStream: define(18, struct({ streamId: uint32 }), struct({})),
+  /** The next request after hello, if at all. */
+  authenticate: define(19, struct({ user: name, password: text }), struct({})),
 
   // 20–31: consumer groups
   findCoordinator: define(20, struct({ groupId: name }), struct({ nodeId: int32 })),
@@ -530,6 +511,8 @@ export const MESSAGES = {
   ),
   deletePolicies: define(63, struct({ virtualHost: name, names: entries(name) }), struct({ policies: entries(named) })),
   listPolicies: define(64, struct({ virtualHost: name, ...page }), struct({ policies: entries(policy) })),
+
+  ...USER_MESSAGES,
 } as const;
 
 /** What the broker sends of a push stream, unasked. */

@@ -21,7 +21,9 @@ const RETURNS = 1;
 const EXCHANGE = 2;
 const PROPERTIES = 4;
 
+/** What a writer takes at first: as much as it needed the last time and some more, so that it seldom has to move. */
 const BYTES_INITIAL = 4096;
+const BYTES_INITIAL_MAX = 256 * 1024;
 const HEAD_BYTES_MAX = 1 + 6 * VARINT_BYTES_MAX + VARLONG_BYTES_MAX;
 const NO_BYTES = new Uint8Array(0);
 
@@ -56,6 +58,7 @@ export class PackedDeliveriesWriter {
   #baseTag = 0;
   #lastTag = 0;
   #baseTimestampMs = 0;
+  #bytesInitial = BYTES_INITIAL;
 
   get count(): number {
     return this.#count;
@@ -98,6 +101,8 @@ export class PackedDeliveriesWriter {
       count: this.#count,
       messages: this.#bytes.subarray(0, this.#position),
     };
+    const likelyBytes = this.#position + (this.#position >> 2);
+    this.#bytesInitial = Math.min(Math.max(likelyBytes, BYTES_INITIAL), BYTES_INITIAL_MAX);
     this.#bytes = NO_BYTES;
     this.#position = 0;
     this.#count = 0;
@@ -105,7 +110,7 @@ export class PackedDeliveriesWriter {
   }
 
   #enlarge(bytesNeeded: number): void {
-    const bytes = allocateBytes(Math.max(bytesNeeded, this.#bytes.length * 2, BYTES_INITIAL));
+    const bytes = allocateBytes(Math.max(bytesNeeded, this.#bytes.length * 2, this.#bytesInitial));
     bytes.set(this.#bytes.subarray(0, this.#position));
     this.#bytes = bytes;
   }

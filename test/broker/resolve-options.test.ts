@@ -80,7 +80,7 @@ describe('a refusal', () => {
 describe('rules across options', () => {
   test('a host that others can reach is refused unless it is said to be safe', () => {
     expect(() => resolveOptions({ environment: { BURROW_HOST: '192.168.1.5' } })).toThrow(
-      /"host" from BURROW_HOST is "192.168.1.5", but this broker does not authenticate .* add --allow-insecure/,
+      /"host" from BURROW_HOST is "192.168.1.5", but the Kafka listener does not authenticate .* --kafka-port off, or add --allow-insecure/,
     );
     const flags = new Map<string, unknown>([
       ['host', '192.168.1.5'],
@@ -108,6 +108,11 @@ describe('rules across options', () => {
 
   test.each([
     [{ port: 'off', 'kafka-port': 'off', 'amqp-port': 'off' }, 'all off'],
+    [{ 'amqp-tls-port': 5671 }, '"amqp-tls-port" from burrow.json needs a certificate and its key'],
+    [{ 'tls-port': 7421, 'tls-cert': 'c' }, '"tls-cert" and "tls-key" need each other'],
+    [{ 'tls-cert': 'c', 'tls-key': 'k' }, '"tls-cert" from burrow.json is for nothing'],
+    [{ 'tls-port': 1, 'tls-cert': 'c', 'tls-key': 'k', 'tls-require-client-cert': true }, '--tls-ca'],
+    [{ 'default-user': 'admin' }, 'need each other'],
     [{ 'max-message-bytes': '20MiB' }, '"frame-bytes-max" from default is 16777216, but "max-message-bytes"'],
     [{ 'journal-bytes': '4MiB', 'max-message-bytes': '4MiB' }, '"journal-bytes" from burrow.json is 4194304'],
     [{ 'partitions-max': 2, 'default-partitions': 3 }, '"partitions-max" from burrow.json is 2'],

@@ -53,7 +53,11 @@ export class GroupVisits {
         ),
       );
       if (before.size === 0) continue;
-      const { partitions } = await admin.describeGroup(group);
+      // A first commit whose answer was lost may never have made the group.
+      const { partitions } = await admin.describeGroup(group).catch((error: unknown) => {
+        if (isBurrowError(error, 'GROUP_ID_NOT_FOUND')) return { partitions: [] };
+        throw error;
+      });
       for (const [key, acknowledged] of before) {
         const partition = Number(key.split(' ')[1]);
         const committed = partitions.find((each) => each.topic === this.#topic && each.partition === partition);

@@ -161,8 +161,7 @@ export class QueueVisits {
         if (decision === 'ack') from.ack();
         else if (decision === 'requeue') from.requeue();
         else from.reject();
-        // What is rejected into another queue is settled when it is there, which a flush does not wait for.
-        if (decision === 'ack' || (decision === 'reject' && place === 'dead')) settled.push(message);
+        if (decision !== 'requeue') settled.push(message);
       }
       if (random.chance(0.3)) continue;
       const action = this.#flush(consumer, place, settled);

@@ -168,6 +168,44 @@ describe('packed deliveries', () => {
     );
   });
 
+  test('one writer after the other frame: memory of its own for each, as much as the last one took at first', () => {
+    const writer = new PackedDeliveriesWriter();
+    const source = { timestampMs: 1, exchangePosition: 0, exchangeBytes: 0, keyPosition: 0, keyBytes: 0 };
+    const write = (count: number, byte: number) => {
+      const bytes = Buffer.alloc(100, byte);
+      for (let tag = 1; tag <= count; tag++) {
+        const body = { bodyPosition: 0, bodyBytes: bytes.length, propertiesPosition: 0, propertiesBytes: 0 };
+        writer.append(tag, 0, { ...source, ...body, bytes });
+      }
+      return writer.finish();
+    };
+    const frames = [
+      write(1000, 1),
+      write(1000, 2),
+      write(1, 3),
+      write(1, 4),
+      write(1000, 5),
+      write(4000, 6),
+      write(1, 7),
+    ];
+    for (const [index, frame] of frames.entries()) {
+      const reader = new PackedDeliveriesReader(frame);
+      const wanted = Buffer.alloc(100, index + 1);
+      let intact = 0;
+      while (reader.next()) {
+        const body = reader.bytes.subarray(reader.bodyPosition, reader.bodyPosition + reader.bodyBytes);
+        if (wanted.equals(body)) intact++;
+      }
+      expect(intact).toBe(frame.count);
+    }
+    const memory = frames.map(({ messages }) => messages.buffer.byteLength);
+    // Its first guess was right, and a small frame after a small one takes little again.
+    expect(memory[1]).toBeLessThan(frames[1]!.messages.length * 1.3);
+    expect(memory[3]).toBe(4096);
+    // However large a frame was, the next one begins with no more than this.
+    expect(memory[6]).toBe(256 * 1024);
+  });
+
   test('that are cut off, spoilt or miscounted are refused by name, or are other messages', () => {
     fc.assert(
       fc.property(fc.array(delivery, { minLength: 1, maxLength: 5 }), fc.nat(), fc.nat(255), (deliveries, at, byte) => {

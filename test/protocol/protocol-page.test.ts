@@ -5,10 +5,10 @@ import { NATIVE_LIMITS, type NativeLimits } from '../../broker/listeners/native/
 import { OPTION_TABLE, type OptionName } from '../../broker/options.ts';
 import { ERROR_TABLE } from '../../src/errors/table.ts';
 import { encodeRequest, encodeResponse } from '../../src/protocol/frame.ts';
+import { ENTRIES_MAX } from '../../src/protocol/message-parts.ts';
 import {
   DELIVERIES_PUSH_BODY,
   ENDED_PUSH_BODY,
-  ENTRIES_MAX,
   MESSAGES,
   type MessageName,
   RECORDS_PUSH_BODY,
@@ -116,6 +116,7 @@ describe('the bytes of', () => {
         idleTimeoutMs: 60_000,
         batchBytesMax: 1_048_588,
       },
+      loginNeeded: false,
     };
     expect(hexBlocks[1]).toBe(hex(encodeResponse('hello', 0, answer)));
   });
@@ -138,6 +139,7 @@ const OPTION_OF_LIMIT: ReadonlyMap<keyof NativeLimits, OptionName> = new Map([
   ['inFlightRequestsMax', 'in-flight-requests-max'],
   ['inFlightBytesMax', 'in-flight-bytes-max'],
   ['writeBufferedBytesMax', 'write-buffered-bytes-max'],
+  ['writeStallTimeoutMs', 'write-stall-timeout-ms'],
 ]);
 
 test('every limit is on the page with its default, and no other', () => {

@@ -48,6 +48,16 @@ describe('the headers of a dead letter', () => {
     });
   });
 
+  test('count in 64 bits, also what was read back from a message', () => {
+    const earlier: FieldTable = new Map<string, FieldValue>([
+      ['count', 3],
+      ['reason', 'rejected'],
+      ['queue', 'other'],
+    ]);
+    const headers = recordDeath(new Map([['x-death', [earlier]]]), death({ isDeadLetter: true }));
+    expect(plain(headers.get('x-death'))).toMatchObject([{ count: 1n }, { count: 3n, queue: 'other' }]);
+  });
+
   test('name the keys of CC, and not those of BCC', () => {
     const headers = recordDeath(
       new Map<string, FieldValue>([

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { FieldTable, FieldValue } from '../../src/messages/field-value.ts';
 import { decodeProperties, encodeProperties } from '../../src/messages/message-properties.ts';
 import { type ExchangeBed, openExchanges } from '../support/exchange-bed.ts';
 import { crashAtEveryOperation } from '../support/halted-node.ts';
 import { settle, startTestNode } from '../support/node-environment.ts';
-import { type Delivered, slowDown } from '../support/queue-bed.ts';
+import { type Delivered, openQueue, slowDown } from '../support/queue-bed.ts';
 
 const DLX = { deadLetterExchange: 'dlx' } as const;
 
@@ -225,12 +226,46 @@ test('a dead letter is in its old queue until the new one has synced it', async 
     return true;
   };
   client.channel.reject(got!.tag, { multiple: false, requeue: false });
+  let isSettledForSure = false;
+  const settledForSure = client.channel.settlementsSynced().then(() => {
+    isSettledForSure = true;
+  });
   await settle();
-  expect(queue.unsettledCount).toBe(1);
+  expect([queue.unsettledCount, isSettledForSure]).toEqual([1, false]);
   answer();
-  await settle();
-  await settle();
+  await settledForSure;
   expect(queue.unsettledCount).toBe(0);
+});
+
+test('what is settled waits for its own dead letters, not for those that come after it', async () => {
+  const bed = await openQueue({
+    settings: { deadLetterExchange: 'dlx' },
+    deadLetter: (_queue, view, _reason, onDone) => waiting.set(view.body.toString(), onDone),
+  });
+  const waiting = new Map<string, (done: boolean) => void>();
+  const client = bed.channel();
+  client.consume(bed.queue);
+  await bed.publish('a', 'b', 'c');
+  const sure: string[] = [];
+  for (const [tag, name] of [
+    [1, 'a'],
+    [2, 'b'],
+    [3, 'c'],
+  ] as const) {
+    client.channel.reject(tag, { multiple: false, requeue: false });
+    void bed.queue.settlementsSynced().then(() => sure.push(name));
+  }
+  waiting.get('b')!(true);
+  await settle();
+  expect(sure).toEqual([]);
+  // Also one that finds no place: it is back in the queue.
+  waiting.get('a')!(false);
+  await settle();
+  expect(sure).toEqual(['a', 'b']);
+  bed.queue.close(new BurrowError('SHUTTING_DOWN'));
+  await settle();
+  expect(sure).toEqual(['a', 'b', 'c']);
+  await bed.queue.settlementsSynced();
 });
 
 test('storage that fails keeps the message, whatever the strategy', async () => {
@@ -238,7 +273,6 @@ test('storage that fails keeps the message, whatever the strategy', async () => 
   const { queue } = await bed.queue('q', { deadLetterExchange: '', deadLetterRoutingKey: 'dead' });
   const { queue: dead } = await bed.queue('dead');
   await bed.publish('a', { routingKey: 'q' });
-  const { BurrowError } = await import('../../src/errors/burrow-error.ts');
   dead.publish = (_, target, number) => {
     target?.onNotStored(number, number, new BurrowError('STORAGE_ERROR'));
     return true;

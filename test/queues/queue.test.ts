@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryDisk } from '../../broker/ports/memory-disk.ts';
 import { BurrowError } from '../../src/errors/burrow-error.ts';
+import type { FieldValue } from '../../src/messages/field-value.ts';
+import { encodeProperties } from '../../src/messages/message-properties.ts';
 import { properties } from '../support/content-properties.ts';
 import { settle, startTestNode } from '../support/node-environment.ts';
 import { openQueue, publish } from '../support/queue-bed.ts';
@@ -159,12 +161,61 @@ describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
     expect(queue.readyCount).toBe(0);
   });
 
+  test('with a time to live of 0 a message goes to a consumer that waits, or nowhere', async () => {
+    const { queue, channel, publish, dead, clock } = await open({
+      settings: { messageTtlMs: 0, deadLetterExchange: 'dlx' },
+    });
+    const client = channel();
+    client.channel.setPrefetch(1, { global: false });
+    client.consume(queue);
+    await publish('a');
+    expect(client.bodies()).toEqual(['a']);
+    await publish('b');
+    clock.advance(10);
+    await settle();
+    expect(dead).toEqual([{ body: 'b', reason: 'expired' }]);
+    client.channel.acknowledge(1, false);
+    expect(client.bodies()).toEqual([]);
+    // What comes back has waited.
+    await publish('c');
+    expect(client.bodies()).toEqual(['c']);
+    client.channel.reject(2, { multiple: false, requeue: true });
+    expect(client.bodies()).toEqual([]);
+    expect(dead.at(-1)).toEqual({ body: 'c', reason: 'expired' });
+  });
+
+  test('takes no settlement up to a tag that is settled, and all with tag 0', async () => {
+    const { queue, channel, publish } = await open();
+    const client = channel();
+    client.consume(queue);
+    await publish('a', 'b', 'c');
+    client.channel.acknowledge(2, false);
+    for (const tag of [2, 4]) {
+      expect(() => client.channel.acknowledge(tag, true)).toThrow(`unknown delivery tag ${tag}`);
+      expect(() => client.channel.checkUnsettled(tag, true)).toThrow(`unknown delivery tag ${tag}`);
+    }
+    expect(queue.unsettledCount).toBe(2);
+    client.channel.checkUnsettled(0, true);
+    client.channel.acknowledge(0, true);
+    client.channel.acknowledge(0, true);
+    expect(queue.unsettledCount).toBe(0);
+    expect(() => client.channel.acknowledge(0, false)).toThrow('unknown delivery tag 0');
+  });
+
+  test('has no exclusive consumer where one at a time is active', async () => {
+    const { queue, channel } = await open({ settings: { singleActiveConsumer: true } });
+    expect(() => channel().consume(queue, { exclusive: true })).toThrow("queue 'q' in exclusive use");
+  });
+
   test('drops from the head, or refuses, when it is too long', async () => {
     const dropping = await open({ settings: { maxLength: 2, deadLetterExchange: 'dlx' } });
     await dropping.publish('a', 'b', 'c');
     expect(dropping.dead).toEqual([{ body: 'a', reason: 'maxlen' }]);
     const refusing = await open({ settings: { maxLength: 2, overflow: 'reject-publish' } });
     expect(await refusing.publish('a', 'b', 'c')).toEqual([true, true, false]);
+    // No message may lead beyond the limit; a smaller one may still fit (rabbit_amqqueue_process:will_overflow).
+    const refusingBytes = await open({ settings: { maxLengthBytes: 5, overflow: 'reject-publish' } });
+    expect(await refusingBytes.publish('aaa', 'bbb', 'cc', 'd')).toEqual([true, false, true, false]);
     const bytes = await open({ settings: { maxLengthBytes: 5 } });
     await bytes.publish('aaa', 'bbb', 'c');
     const client = bytes.channel();
@@ -242,6 +293,29 @@ describe.each(['in memory', 'on a log'] as const)('a queue %s', (where) => {
     expect(all()).toEqual(['a1', 'a1', 'a2', 'b1', 'b2']);
     acknowledgeLast('a2');
     expect(all()).toEqual(['a1', 'a1', 'a2', 'a3', 'b1', 'b2']);
+  });
+
+  test('takes the group from a header, text or number; what has none is in no group', async () => {
+    const { queue, channel } = await open({ settings: { groupKeyHeader: 'customer' } });
+    const client = channel();
+    client.consume(queue);
+    for (const [body, customer] of [
+      ['a1', 'a'],
+      ['a2', 'a'],
+      ['seven1', 7],
+      ['seven2', '7'],
+      ['none1', undefined],
+      ['none2', undefined],
+      ['list1', []],
+      ['empty1', ''],
+      ['empty2', ''],
+    ] as const) {
+      const headers = new Map<string, FieldValue>(customer === undefined ? [] : [['customer', customer]]);
+      await publish(queue, body, { properties: encodeProperties({ headers }) });
+    }
+    expect(client.bodies()).toEqual(['a1', 'seven1', 'none1', 'none2', 'list1', 'empty1']);
+    client.channel.acknowledge(0, true);
+    expect(client.bodies()).toEqual(['a2', 'seven2', 'empty2']);
   });
 
   test('is empty after a purge, but for what is unsettled', async () => {
@@ -463,4 +537,55 @@ describe('a queue that is opened again', () => {
     expect(client.deliveries).toHaveLength(200);
     expect(again.queue.failure).toBeUndefined();
   });
+});
+
+test('whoever asks while others wait is told no earlier, and is told again of what failed', async () => {
+  const bed = await openQueue({ node: await startTestNode() });
+  const client = bed.channel();
+  client.consume(bed.queue);
+  await bed.publish('a', 'b');
+  const outcomes: Array<(error?: Error) => void> = [];
+  bed.queue.settlementsSynced = () =>
+    new Promise((resolve, reject) => outcomes.push((error) => (error === undefined ? resolve() : reject(error))));
+  const told: string[] = [];
+  const ask = (name: string): void => {
+    client.channel.settlementsSynced().then(
+      () => told.push(name),
+      () => told.push(`${name} failed`),
+    );
+  };
+  client.channel.acknowledge(1, false);
+  ask('first');
+  ask('second');
+  await settle();
+  expect(told).toEqual([]);
+  for (const answer of outcomes.splice(0)) answer(new Error('the disk is gone'));
+  await settle();
+  expect(told).toEqual(['first failed', 'second failed']);
+  ask('third');
+  client.channel.acknowledge(2, false);
+  outcomes.splice(0)[0]!();
+  await settle();
+  ask('fourth');
+  await settle();
+  expect(told.slice(2)).toEqual(['third']);
+  outcomes.splice(0)[0]!();
+  await settle();
+  expect(told.slice(2)).toEqual(['third', 'fourth']);
+  ask('fifth');
+  await settle();
+  expect([told.at(-1), outcomes.length]).toEqual(['fifth', 0]);
+});
+
+test('of a queue that was deleted, what was settled needs no storing any more', async () => {
+  const disk = new MemoryDisk();
+  const bed = await openQueue({ node: await startTestNode({ disk }) });
+  const client = bed.channel();
+  client.consume(bed.queue);
+  await bed.publish('a');
+  disk.inject({ on: 'write', probability: 1 });
+  client.channel.acknowledge(1, false);
+  await expect(client.channel.settlementsSynced()).rejects.toMatchObject({ code: 'STORAGE_ERROR' });
+  bed.queue.close(new BurrowError('QUEUE_NOT_FOUND'));
+  await client.channel.settlementsSynced();
 });

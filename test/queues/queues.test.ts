@@ -211,9 +211,9 @@ describe('consuming', () => {
     const [one, two] = [new QueueClient(node), new QueueClient(node)];
     await one.declare();
     one.consume('q', { exclusive: true });
-    expect(() => two.consume()).toThrow(/consumed exclusively/);
+    expect(() => two.consume()).toThrow("queue 'q' in exclusive use");
     expect(() => one.consume('none', { tag: 'd' })).toThrow(/no queue 'none'/);
-    expect(() => one.consume()).toThrow(/consumer tag "c" is in use/);
+    expect(() => one.consume()).toThrow("attempt to reuse consumer tag 'c'");
     await one.session.deleteQueue('q', NEVER);
     expect(one.cancelled).toEqual(['c']);
   });
@@ -459,7 +459,7 @@ test('virtual hosts have queues of their own, and end with them', async () => {
   expect(here.session.checkQueue('q').messageCount).toBe(0);
   await node.queues.deleteVirtualHost('other');
   expect(there.ended).toMatchObject({ code: 'VHOST_NOT_FOUND' });
-  expect(() => new QueueClient(node, 'other')).toThrow(/vhost 'other' not found/);
+  expect(() => new QueueClient(node, 'other')).toThrow(/vhost other not found/);
   await settle();
   expect(node.topics.names().filter((name) => name.startsWith('__queue.'))).toHaveLength(1);
 });

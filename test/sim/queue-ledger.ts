@@ -37,6 +37,8 @@ export interface Entry {
   /** Must be known after a crash. */
   returnsSynced: number;
   readyAtMs: number;
+  /** When it was stored, as the publisher was told; -1 before. */
+  arrivedAtMs: number;
   deliveredInThisLife: boolean;
   /** Something that cannot be seen from outside may have removed it. */
   mayBeDropped: boolean;
@@ -103,6 +105,7 @@ export class QueueLedger {
       returns: 0,
       returnsSynced: 0,
       readyAtMs: 0,
+      arrivedAtMs: -1,
       deliveredInThisLife: false,
       mayBeDropped: false,
       leftUnasked: false,
@@ -124,9 +127,10 @@ export class QueueLedger {
     }
   }
 
-  onConfirmed(entry: Entry): void {
+  onConfirmed(entry: Entry, nowMs: number): void {
     if (entry.confirmed) this.#fail(`${entry.id} was confirmed twice`);
     entry.confirmed = true;
+    entry.arrivedAtMs = nowMs;
     if (entry.place === 'on its way') entry.place = 'ready';
   }
 
@@ -154,7 +158,9 @@ export class QueueLedger {
     if (entry.offset !== -1 && entry.offset !== offset) this.#fail(`${id} has moved from ${entry.offset} to ${offset}`);
     if (returns !== entry.returns) this.#fail(`${id} came back ${entry.returns} times, not ${returns} times`);
     if (nowMs < entry.readyAtMs) this.#fail(`${id} is delivered ${entry.readyAtMs - nowMs} ms too early`);
-    if (nowMs >= entry.expiresAtMs) this.#fail(`${id} is delivered although its time is over`);
+    // Unless a consumer waited for it when it arrived (a time to live of 0 means that).
+    const hasJustArrived = entry.place === 'on its way' || (entry.arrivedAtMs === nowMs && entry.returns === 0);
+    if (nowMs >= entry.expiresAtMs && !hasJustArrived) this.#fail(`${id} is delivered although its time is over`);
     this.#checkOrder(entry, nowMs);
     entry.offset = offset;
     entry.deliveredInThisLife = true;

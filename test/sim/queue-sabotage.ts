@@ -1,12 +1,13 @@
 /** Rules of queues, each to be switched off on purpose, to show that the simulation notices. */
 import { PartitionBatchLog } from '../../broker/queues/batch-log.ts';
 import { ConsumerRing, type RingConsumer } from '../../broker/queues/consumer-ring.ts';
+import { MessageGroups } from '../../broker/queues/message-groups.ts';
 import { QueueState } from '../../broker/queues/queue-state.ts';
 import { SettlementLog } from '../../broker/queues/settlement-log.ts';
 
 /** Each replaces a method until its result is called. */
 export const SABOTAGE = {
-  'settlements-are-not-stored': () => replaceMethod(SettlementLog.prototype, 'settledRange', () => () => {}),
+  'settlements-are-not-stored': () => replaceMethod(SettlementLog.prototype, 'settled', () => () => {}),
   'floor-is-trimmed-too-early': () =>
     replaceMethod(
       PartitionBatchLog.prototype,
@@ -58,6 +59,37 @@ export const SABOTAGE = {
           return purge.call(this, () => {});
         },
     ),
+  'a-busy-key-is-taken-for-free': () => {
+    let count = 0;
+    return replaceMethod(
+      MessageGroups.prototype,
+      'admit',
+      (admit) =>
+        function (this: MessageGroups, key: string, offset: number) {
+          return ++count % 500 === 0 || admit.call(this, key, offset);
+        },
+    );
+  },
+  'a-returned-message-gives-its-key-away': () =>
+    replaceMethod(
+      MessageGroups.prototype,
+      'hold',
+      () =>
+        function (this: MessageGroups, offset: number) {
+          this.release(offset);
+        },
+    ),
+  'a-message-that-waits-for-its-key-is-forgotten': () => {
+    let count = 0;
+    return replaceMethod(
+      QueueState.prototype,
+      'unpark',
+      (unpark) =>
+        function (this: QueueState, offset: number) {
+          if (++count % 500 !== 0) unpark.call(this, offset);
+        },
+    );
+  },
 } satisfies Record<string, () => () => void>;
 
 /** Puts another method in the place of one, and returns how to undo that. */

@@ -391,7 +391,7 @@ class Simulation implements QueueClientWorld {
     const body = [Buffer.from(`${entry.id} `), Buffer.from('.'.repeat(this.random.pick([0, 10, 100, 400])))];
     const target = {
       onStored: () => {
-        this.#guard(() => ledger.onConfirmed(entry));
+        this.#guard(() => ledger.onConfirmed(entry, this.nowMs));
         onDone(true);
       },
       onNotStored: () => {

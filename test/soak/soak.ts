@@ -3,6 +3,9 @@
  *
  *     npm run soak -- crash [--rounds 200] [--seed N]            kill -9 of a real broker under load
  *     npm run soak -- groups [--seconds 60] [--seed N]           members of a group come and go, and are killed
+ *     npm run soak -- connections [--connections 10000] [--channels 2000] [--seconds 300] [--heartbeat 10]   idle AMQP connections
+ *     npm run soak -- message-groups [--seconds 60] [--seed N]   message groups: consumers come, go, break; the broker is killed
+ *     npm run soak -- outbox [--kills 50] [--seed N]             the example outbox: its parts and the broker are killed
  *     npm run soak -- amqp [--seeds 2000] [--first 1]           spoilt streams of AMQP frames
  *     npm run soak -- engine|compaction|coordinator|queues [--seeds 2000] [--first 1]   simulations; also `npm run sim -- …`
  *
@@ -20,10 +23,16 @@ import { simulateGroups } from '../sim/groups-simulation.ts';
 import { simulateLogEngine } from '../sim/log-engine-simulation.ts';
 import { simulateQueues } from '../sim/queue-simulation.ts';
 import { runGroupChurn } from './group-churn.ts';
+import { holdConnections } from './idle-connections.ts';
+import { runMessageGroupsStorm } from './message-groups-storm.ts';
+import { runOutboxKills } from './outbox-kills.ts';
 
 const ROOT = fileURLToPath(new URL(import.meta.url.includes('/dist/') ? '../../../' : '../../', import.meta.url));
 const USAGE = `usage: npm run soak -- crash [--rounds N] [--seed N] [--record]
        npm run soak -- groups [--seconds N] [--seed N] [--record]
+       npm run soak -- connections [--connections N] [--channels N] [--seconds N] [--heartbeat SECONDS] [--record]
+       npm run soak -- message-groups [--seconds N] [--seed N] [--record]
+       npm run soak -- outbox [--kills N] [--seed N] [--record]
        npm run soak -- amqp [--seeds N] [--first N] [--record]
        npm run sim -- [engine|compaction|coordinator|queues] [--seeds N] [--first N] [--record]
 `;
@@ -61,6 +70,39 @@ async function groups(seconds: number, seed: number): Promise<Facts> {
     `all ${result.produced} records were processed, ${result.repeated} of them again after a kill or in the midst of closing`,
   );
   return { ...result, seconds };
+}
+
+async function connections(sizes: {
+  connections: number;
+  channels: number;
+  seconds: number;
+  heartbeatSeconds: number;
+}): Promise<Facts> {
+  const { seconds, ...rest } = sizes;
+  print(`${rest.connections} connections with a heartbeat of ${rest.heartbeatSeconds} s for ${seconds} s`);
+  const result = await holdConnections({ ...rest, durationMs: seconds * 1000, onProgress: print });
+  print(`all are alive and usable; ${result.bytesPerConnection} bytes each, ${result.bytesPerChannel} for a channel`);
+  return { ...result, seconds };
+}
+
+async function messageGroups(seconds: number, seed: number): Promise<Facts> {
+  print(`${seconds} seconds with seed ${seed}`);
+  const result = await runMessageGroupsStorm({ seed, durationMs: seconds * 1000 }).catch((error: unknown) => {
+    throw failed(`npm run soak -- message-groups --seconds ${seconds} --seed ${seed}`, error);
+  });
+  print(`all ${result.published} messages were settled, each key in order, over ${result.kills} kills of the broker`);
+  return { ...result, seconds };
+}
+
+async function outbox(kills: number, seed: number): Promise<Facts> {
+  print(`${kills} kills with seed ${seed}`);
+  const startedMs = performance.now();
+  const result = await runOutboxKills({ kills, seed }).catch((error: unknown) => {
+    throw failed(`npm run soak -- outbox --kills ${kills} --seed ${seed}`, error);
+  });
+  const { orders, repeated } = result;
+  print(`all ${orders} orders were published and entered once, in order; ${repeated} events came again after a kill`);
+  return { ...result, tookSeconds: secondsSince(startedMs) };
 }
 
 /** Runs seeds one after another; the sums of what each counts. */
@@ -111,9 +153,13 @@ const { values, positionals } = parseArgs({
   options: {
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    kills: { type: 'string' },
     seed: { type: 'string' },
     seeds: { type: 'string' },
     first: { type: 'string' },
+    connections: { type: 'string' },
+    channels: { type: 'string' },
+    heartbeat: { type: 'string' },
     record: { type: 'boolean', default: false },
   },
 });
@@ -129,6 +175,23 @@ switch (name) {
     break;
   case 'groups':
     facts = await groups(count('seconds', values.seconds, 60), count('seed', values.seed, Date.now() % 1_000_000));
+    break;
+  case 'connections':
+    facts = await connections({
+      connections: count('connections', values.connections, 10_000),
+      channels: count('channels', values.channels, 2000),
+      seconds: count('seconds', values.seconds, 300),
+      heartbeatSeconds: count('heartbeat', values.heartbeat, 10),
+    });
+    break;
+  case 'message-groups':
+    facts = await messageGroups(
+      count('seconds', values.seconds, 60),
+      count('seed', values.seed, Date.now() % 1_000_000),
+    );
+    break;
+  case 'outbox':
+    facts = await outbox(count('kills', values.kills, 50), count('seed', values.seed, Date.now() % 1_000_000));
     break;
   case 'engine':
     facts = await simulate(name, (seed) => simulateLogEngine({ seed }), range);

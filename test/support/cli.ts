@@ -100,7 +100,7 @@ export async function runCommand(words: readonly string[], options: RunOptions =
 
 export interface RunningBroker {
   readonly process: BurrowProcess;
-  readonly ports: { readonly native: number; readonly kafka: number };
+  readonly ports: { readonly native: number; readonly kafka: number; readonly amqp: number };
   /** For --server. */
   readonly url: string;
   readonly dataDir: string;

@@ -1,29 +1,28 @@
 /** A TCP port that leads to another, until it is cut off: then connections break and new ones go nowhere. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { onTestFinished } from 'vitest';
 
 export class CutOffProxy {
+  /** Where new connections lead. */
+  targetPort: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isCutOff = false;
 
+  /** To be closed. */
   static async start(targetPort: number): Promise<CutOffProxy> {
     const proxy = new CutOffProxy(targetPort);
     await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => {
-      proxy.cutOff();
-      proxy.#server.close();
-    });
     return proxy;
   }
 
   private constructor(targetPort: number) {
+    this.targetPort = targetPort;
     this.#server = createServer((near) => {
       if (this.#isCutOff) {
         near.destroy();
         return;
       }
-      const far = connect(targetPort, '127.0.0.1');
+      const far = connect(this.targetPort, '127.0.0.1');
       for (const [socket, other] of [
         [near, far],
         [far, near],
@@ -50,5 +49,10 @@ export class CutOffProxy {
 
   restore(): void {
     this.#isCutOff = false;
+  }
+
+  close(): void {
+    this.cutOff();
+    this.#server.close();
   }
 }

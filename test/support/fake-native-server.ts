@@ -25,6 +25,7 @@ export interface FakeNativeServerOptions {
   nodeId?: number;
   frameBytesMax?: number;
   inFlightRequestsMax?: number;
+  loginNeeded?: boolean;
 }
 
 /** A request that came in. */
@@ -85,6 +86,7 @@ export class FakeNativeServer {
           idleTimeoutMs: 60_000,
           batchBytesMax: 1024 * 1024,
         },
+        loginNeeded: options.loginNeeded ?? false,
       });
     server.on('connection', (socket) => {
       socket.on('message', (data: Buffer) => this.#onMessage(socket, data));

@@ -14,10 +14,10 @@ const FILE_LINES_MAX = 600;
 /** One state with many small methods on it, whose fields would have to leave the class; or a table. */
 const LONGER_FILES: ReadonlyMap<string, number> = new Map([
   ['broker/log/partition-log.ts', 800],
-  ['broker/queues/queue.ts', 720],
+  ['broker/queues/queue.ts', 730],
   ['test/sim/queue-simulation.ts', 660],
   ['src/errors/table.ts', 1000],
-  ['broker/options.ts', 800],
+  ['broker/options.ts', 900],
 ]);
 
 /** Folders of broker/ in the order of imports: each may import what stands before it. */

@@ -4,8 +4,11 @@
  */
 import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import type { LoginFrom } from '../client-certificate.ts';
+import type { SocketBudget } from '../socket-budget.ts';
 import { TcpServer } from '../tcp-server.ts';
-import { type Authenticator, guestAuthenticator, MECHANISMS } from './authentication.ts';
+import type { TlsSettings } from '../tls-acceptor.ts';
+import { type Authenticator, MECHANISMS } from './authentication.ts';
 import { AmqpConnection, type ConnectionHost } from './connection.ts';
 import type { ConnectionSettings } from './connection-state.ts';
 import { type AmqpBackend, type AnyHandler, handlersByMethod } from './handlers.ts';
@@ -24,8 +27,11 @@ export interface AmqpListenerOptions<S> {
   /** Name and version told to clients, such as `burrowmq/1.2.3`. */
   readonly software: string;
   readonly clusterId: string;
-  /** By default only `guest` with password `guest`, from loopback. */
-  readonly authenticator?: Authenticator;
+  readonly authenticator: Authenticator;
+  /** Of all listeners. Without it their number is not limited. */
+  readonly sockets?: SocketBudget | undefined;
+  /** With it clients connect over TLS. */
+  readonly tls?: (TlsSettings & { readonly loginFrom: LoginFrom }) | undefined;
   readonly limits?: Partial<AmqpLimits>;
 }
 
@@ -55,6 +61,7 @@ class TcpListener implements AmqpListener, ConnectionHost {
   readonly limits: AmqpLimits;
   readonly settings: ConnectionSettings;
   readonly authenticator: Authenticator;
+  readonly loginFrom: LoginFrom;
   readonly backend: AmqpBackend<unknown>;
   readonly handlers: ReadonlyMap<MethodName, AnyHandler<unknown>>;
   blockedReason: string | undefined;
@@ -65,21 +72,23 @@ class TcpListener implements AmqpListener, ConnectionHost {
     this.logger = options.logger;
     this.limits = { ...DEFAULT_AMQP_LIMITS, ...options.limits };
     this.backend = options.backend;
-    this.authenticator = options.authenticator ?? guestAuthenticator;
+    this.authenticator = options.authenticator;
+    this.loginFrom = options.tls?.loginFrom ?? 'common-name';
     this.handlers = handlersByMethod(options.backend.handlers);
     const { channelsMax, heartbeatSeconds } = this.limits;
     this.settings = {
       serverProperties: serverProperties(options.software, options.clusterId),
-      mechanisms: [...MECHANISMS, ...(this.authenticator.external ? ['EXTERNAL'] : [])].join(' '),
+      mechanisms: MECHANISMS,
       frameBytesMax: Math.max(this.limits.frameBytesMax, FRAME_BYTES_MAX_FLOOR),
       channelsMax,
       heartbeatSeconds,
     };
     this.#server = new TcpServer({
       ...options,
-      protocol: 'AMQP',
-      portOption: 'amqp-port',
+      protocol: options.tls === undefined ? 'AMQP' : 'AMQP over TLS',
+      portOption: options.tls === undefined ? 'amqp-port' : 'amqp-tls-port',
       limits: this.limits,
+      tls: options.tls && { ...options.tls, handshakeTimeoutMs: this.limits.handshakeTimeoutMs },
       checkDeadlinesEveryMs: CHECK_DEADLINES_EVERY_MS,
       connect: (socket) => new AmqpConnection(socket, this),
     });

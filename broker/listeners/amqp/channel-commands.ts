@@ -8,9 +8,11 @@
 import type { BurrowError } from '../../../src/errors/burrow-error.ts';
 import { NO_FIELDS } from '../../../src/messages/field-value.ts';
 import { editProperties, propertyPosition, textProperty } from '../../../src/messages/message-properties.ts';
+import { EXPIRY_MS_MAX } from '../../definitions/queue-arguments.ts';
+import type { QueueSettings } from '../../definitions/queue-settings.ts';
 import type { MessageView, PublishedMessage } from '../../queues/message-batch.ts';
 import type { QueueConsumer } from '../../queues/queue-consumer.ts';
-import type { QueueChannelSink, QueueSession, QueueSessionChannel } from '../../queues/queue-service.ts';
+import type { DeclaredQueue, QueueChannelSink, QueueSession, QueueSessionChannel } from '../../queues/queue-service.ts';
 import type { Content } from './content-assembly.ts';
 import type { Channel } from './handlers.ts';
 import type { MethodArguments, MethodName } from './methods.ts';
@@ -67,7 +69,7 @@ export class ChannelCommands implements QueueChannelSink {
       consumer.tag,
       deliveryTag,
       returns > 0,
-      returns === 0 ? view : withDeliveryCount(view, returns),
+      returns === 0 || !countsReturns(consumer.queue.settings) ? view : withDeliveryCount(view, returns),
     );
   }
 
@@ -82,9 +84,9 @@ export class ChannelCommands implements QueueChannelSink {
     else this.#transaction.onConfirmed(number, multiple);
   }
 
-  onRefused(number: number, error: BurrowError | undefined): void {
+  onRefused(number: number): void {
     if (this.#transaction === undefined) this.#options.wire.nack(number, false);
-    else this.#transaction.onRefused(number, error);
+    else this.#transaction.onRefused(number);
   }
 
   onReturned({ exchange, routingKey, properties, body }: PublishedMessage): void {
@@ -137,7 +139,8 @@ export class ChannelCommands implements QueueChannelSink {
 
   async declareExchange(args: MethodArguments<'exchange.declare'>): Promise<void> {
     const { session } = this.#options;
-    const { exchange, type, passive, durable, autoDelete, internal, noWait } = args;
+    const { type, passive, durable, autoDelete, internal, noWait } = args;
+    const exchange = withoutLineEnds(args.exchange);
     if (passive) session.checkExchange(exchange);
     else {
       await session.declareExchange({
@@ -153,16 +156,16 @@ export class ChannelCommands implements QueueChannelSink {
   }
 
   async deleteExchange({ exchange, ifUnused, noWait }: MethodArguments<'exchange.delete'>): Promise<void> {
-    await this.#options.session.deleteExchange(exchange, { ifUnused });
+    await this.#options.session.deleteExchange(withoutLineEnds(exchange), { ifUnused });
     if (!noWait) this.#send('exchange.delete-ok', {});
   }
 
   async bindExchange(args: MethodArguments<'exchange.bind'>, what: 'bind' | 'unbind'): Promise<void> {
     const { destination, source, routingKey, noWait } = args;
     await this.#options.session[what]({
-      source,
+      source: withoutLineEnds(source),
       destinationKind: 'exchange',
-      destination,
+      destination: withoutLineEnds(destination),
       bindingKey: routingKey,
       arguments: args.arguments,
     });
@@ -173,20 +176,29 @@ export class ChannelCommands implements QueueChannelSink {
 
   async declareQueue(args: MethodArguments<'queue.declare'>): Promise<void> {
     const { session } = this.#options;
-    const { queue, passive, durable, exclusive, autoDelete, noWait } = args;
-    const declared = passive
-      ? session.checkQueue(this.#queueName(queue))
-      : await session.declareQueue({ name: queue, durable, exclusive, autoDelete, arguments: args.arguments });
+    const { passive, durable, exclusive, autoDelete, noWait } = args;
+    const queue = withoutLineEnds(args.queue);
+    let declared: DeclaredQueue;
+    if (queue.startsWith(REPLY_TO)) declared = this.#checkReplies(queue);
+    else if (passive) declared = session.checkQueue(queue);
+    else
+      declared = await session.declareQueue({ name: queue, durable, exclusive, autoDelete, arguments: args.arguments });
     this.#lastQueue = declared.name;
     const { name, messageCount, consumerCount } = declared;
     if (!noWait) this.#send('queue.declare-ok', { queue: name, messageCount, consumerCount });
   }
 
+  /** RabbitMQ's way for whoever is to answer to see whether somebody still waits; the pseudo-queue itself is always there. */
+  #checkReplies(queue: string): DeclaredQueue {
+    if (queue !== REPLY_TO) this.#options.session.checkReplyQueue(queue);
+    return { name: queue, messageCount: 0, consumerCount: 1 };
+  }
+
   async bindQueue(args: MethodArguments<'queue.bind'>): Promise<void> {
     const { queue, exchange, routingKey, noWait } = args;
-    const name = this.#queueName(queue);
+    const name = this.#queueName(withoutLineEnds(queue));
     await this.#options.session.bind({
-      source: exchange,
+      source: withoutLineEnds(exchange),
       destinationKind: 'queue',
       destination: name,
       // AMQP 0-9-1, queue.bind: "if both are empty the name of the queue is the routing key".
@@ -198,9 +210,9 @@ export class ChannelCommands implements QueueChannelSink {
 
   async unbindQueue(args: MethodArguments<'queue.unbind'>): Promise<void> {
     const { queue, exchange, routingKey } = args;
-    const name = this.#queueName(queue);
+    const name = this.#queueName(withoutLineEnds(queue));
     await this.#options.session.unbind({
-      source: exchange,
+      source: withoutLineEnds(exchange),
       destinationKind: 'queue',
       destination: name,
       bindingKey: queue === '' && routingKey === '' ? name : routingKey,
@@ -215,7 +227,8 @@ export class ChannelCommands implements QueueChannelSink {
   }
 
   async deleteQueue({ queue, ifUnused, ifEmpty, noWait }: MethodArguments<'queue.delete'>): Promise<void> {
-    const messageCount = await this.#options.session.deleteQueue(this.#queueName(queue), { ifUnused, ifEmpty });
+    const name = this.#queueName(withoutLineEnds(queue));
+    const messageCount = await this.#options.session.deleteQueue(name, { ifUnused, ifEmpty });
     if (!noWait) this.#send('queue.delete-ok', { messageCount });
   }
 
@@ -229,8 +242,9 @@ export class ChannelCommands implements QueueChannelSink {
 
   qos({ prefetchSize, prefetchCount, global }: MethodArguments<'basic.qos'>): void {
     if (prefetchSize !== 0) throw new AmqpException('NOT_IMPLEMENTED', `prefetch_size!=0 (${prefetchSize})`);
-    this.#queues.setPrefetch(prefetchCount, { global });
+    // First, since deliveries may follow.
     this.#send('basic.qos-ok', {});
+    this.#queues.setPrefetch(prefetchCount, { global });
   }
 
   consume(args: MethodArguments<'basic.consume'>): void | Promise<void> {
@@ -268,8 +282,9 @@ export class ChannelCommands implements QueueChannelSink {
 
   async get({ queue, noAck }: MethodArguments<'basic.get'>): Promise<void> {
     const { wire } = this.#options;
-    const found = await this.#queues.get(this.#queueName(queue), { noAck }, (deliveryTag, returns, left, view) => {
-      const message = returns === 0 ? view : withDeliveryCount(view, returns);
+    const name = this.#queueName(queue);
+    const found = await this.#queues.get(name, { noAck }, (deliveryTag, returns, left, view, settings) => {
+      const message = returns === 0 || !countsReturns(settings) ? view : withDeliveryCount(view, returns);
       const { exchange, routingKey } = view;
       const args = { deliveryTag, redelivered: returns > 0, exchange, routingKey, messageCount: left };
       wire.sendContent('basic.get-ok', args, message);
@@ -289,8 +304,8 @@ export class ChannelCommands implements QueueChannelSink {
 
   recover(name: 'basic.recover' | 'basic.recover-async', { requeue }: MethodArguments<'basic.recover'>): void {
     if (!requeue) throw new AmqpException('NOT_IMPLEMENTED', 'recover with requeue=false');
-    this.#queues.recover();
     if (name === 'basic.recover') this.#send('basic.recover-ok', {});
+    this.#queues.recover();
   }
 
   // Confirms and transactions
@@ -336,14 +351,24 @@ export class ChannelCommands implements QueueChannelSink {
   }
 }
 
-/** Milliseconds in digits, at most what RabbitMQ takes (rabbit_misc:check_expiry). */
+/** Milliseconds, at most what RabbitMQ takes (rabbit_misc:check_expiry; a plus is fine for Erlang's string:to_integer). */
 function checkExpiration(expiration: string): void {
-  if (/^[0-9]{1,10}$/.test(expiration) && Number(expiration) <= 0xffff_ffff) return;
+  if (/^\+?[0-9]{1,50}$/.test(expiration) && Number(expiration) <= EXPIRY_MS_MAX) return;
   throw new AmqpException('PRECONDITION_FAILED', `invalid expiration '${expiration}'`);
 }
 
-/** As RabbitMQ's quorum queues tell how often a message came back. Per returned message. */
+/** As RabbitMQ takes names (rabbit_channel:strip_cr_lf). */
+function withoutLineEnds(name: string): string {
+  return name.replace(/[\r\n]/g, '');
+}
+
+/** Whether deliveries tell how often their message came back: where that is limited, as in RabbitMQ's quorum queues. */
+function countsReturns({ queueType, deliveryLimit }: QueueSettings): boolean {
+  return queueType === 'quorum' || deliveryLimit !== undefined;
+}
+
+/** With the header of RabbitMQ's quorum queues, a 64-bit integer as there. Per returned message. */
 function withDeliveryCount(view: MessageView, returns: number) {
-  const properties = editProperties(view.properties, { headers: new Map([['x-delivery-count', returns]]) });
+  const properties = editProperties(view.properties, { headers: new Map([['x-delivery-count', BigInt(returns)]]) });
   return { exchange: view.exchange, routingKey: view.routingKey, properties, body: view.body };
 }

@@ -100,7 +100,8 @@ export class AmqpChannel implements Channel {
     let method: MethodName | undefined = this.#contentMethod?.name;
     try {
       if (type === METHOD_FRAME) {
-        method = methodNameOf(payload);
+        // Amid a content, it is the content that is broken.
+        if (!this.#assembly.isOpen) method = methodNameOf(payload);
         this.#onMethodFrame(decodeMethod(payload));
       } else if (type === HEADER_FRAME) this.#onContent(this.#assembly.onHeader(payload));
       else if (type === BODY_FRAME) this.#onContent(this.#assembly.onBody(payload));
@@ -199,7 +200,8 @@ export class AmqpChannel implements Channel {
       case 'channel.flow-ok':
       case 'channel.close-ok':
       case 'basic.cancel-ok':
-        return;
+        // Never asked for: the broker does not send flow, after close it is not heard here, and its cancel wants no answer.
+        throw new AmqpException('COMMAND_INVALID', `nothing has been asked that ${method.name} answers`);
       case 'access.request':
         this.send('access.request-ok', { ticket: ACCESS_TICKET });
         return;

@@ -10,11 +10,19 @@ import type { ErrorName } from '../../../src/errors/table.ts';
 import type { FieldTable } from '../../../src/messages/field-value.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import type { Identity } from '../../security/access-control.ts';
+import { certificateName, type LoginFrom } from '../client-certificate.ts';
+import { isLoopbackAddress } from '../loopback-address.ts';
 import { Outgoing } from '../outgoing.ts';
-import { type Authenticator, type Credentials, isLoopbackAddress, parseCredentials } from './authentication.ts';
+import {
+  type Authenticator,
+  type Credentials,
+  MECHANISMS_WITH_CERTIFICATE,
+  parseCredentials,
+} from './authentication.ts';
 import { AmqpChannel, type ChannelHost } from './channel.ts';
 import { type ConnectionEffects, type ConnectionSettings, ConnectionState, type Tuned } from './connection-state.ts';
-import { FrameCutter, HEARTBEAT_FRAME, METHOD_FRAME } from './frame-cutter.ts';
+import { BODY_FRAME, FrameCutter, HEADER_FRAME, HEARTBEAT_FRAME, METHOD_FRAME } from './frame-cutter.ts';
 import { FrameWriter } from './frame-writer.ts';
 import type { AmqpBackend, AnyHandler, BackendSession, ClientConnection } from './handlers.ts';
 import { HeartbeatState } from './heartbeat-state.ts';
@@ -30,6 +38,8 @@ export interface ConnectionHost {
   readonly limits: AmqpLimits;
   readonly settings: ConnectionSettings;
   readonly authenticator: Authenticator;
+  /** Which part of a client's certificate is its user. */
+  readonly loginFrom: LoginFrom;
   readonly backend: AmqpBackend<unknown>;
   readonly handlers: ReadonlyMap<MethodName, AnyHandler<unknown>>;
   /** Why publishers are stopped, if they are. */
@@ -42,6 +52,7 @@ export interface ConnectionHost {
 const CHECK_MEMORY_BYTES = 1024 * 1024;
 const PROTOCOL_HEADER = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
 const NO_ARGUMENTS = {};
+const FRAME_TYPES: ReadonlySet<number> = new Set([METHOD_FRAME, HEADER_FRAME, BODY_FRAME, HEARTBEAT_FRAME]);
 
 export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientConnection {
   readonly remote: string;
@@ -57,7 +68,9 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
   #channelsMax = 0;
   #session: BackendSession<unknown> | undefined;
   #virtualHost = '';
-  #password: Extract<Credentials, { mechanism: 'password' }> | undefined;
+  #identity: Identity | undefined;
+  /** What the client's certificate says it is, if it has shown one. */
+  readonly #certificateName: string | undefined;
   /** Methods that wait for an earlier one of their channel, and their contents' bytes. */
   #waitingMethods = 0;
   #waitingBytes = 0;
@@ -91,7 +104,13 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
     this.#host = host;
     this.remote = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#logger = host.logger.child({ remote: this.remote });
-    this.#state = new ConnectionState(host.settings, this);
+    this.#certificateName = certificateName(socket, host.loginFrom);
+    this.#state = new ConnectionState(
+      this.#certificateName === undefined
+        ? host.settings
+        : { ...host.settings, mechanisms: MECHANISMS_WITH_CERTIFICATE },
+      this,
+    );
     this.#cutter = new FrameCutter(host.limits.handshakeFrameBytesMax);
     this.writer = new FrameWriter(host.limits.handshakeFrameBytesMax);
     this.#outgoing = new Outgoing(socket, () => this.#onTaken());
@@ -109,6 +128,10 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
 
   get user(): string {
     return this.#state.user;
+  }
+
+  get identity(): Identity {
+    return this.#identity!;
   }
 
   get virtualHost(): string {
@@ -234,6 +257,7 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
       if (number === 0 && type === METHOD_FRAME) this.#onMethodWhileClosing(payload);
       return;
     }
+    if (!FRAME_TYPES.has(type)) throw new AmqpException('FRAME_ERROR', `there are no frames of type ${type}`);
     if (number === 0) {
       if (type !== METHOD_FRAME) {
         throw new AmqpException('UNEXPECTED_FRAME', `a frame of type ${type} on channel 0`);
@@ -281,13 +305,20 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
       if (this.#isBlocked && type !== METHOD_FRAME && !channel.isAssembling) this.#isStopped = true;
       return;
     }
-    const name = type === METHOD_FRAME ? methodNameOf(payload) : undefined;
+    if (type !== METHOD_FRAME) {
+      throw new AmqpException('UNEXPECTED_FRAME', `expected a method frame on channel ${number}, which is not open`);
+    }
+    const name = methodNameOf(payload);
     if (name !== 'channel.open') {
       this.failConnection(new AmqpException('CHANNEL_ERROR', `expected 'channel.open' on channel ${number}`), name);
-    } else if (number > this.#channelsMax) {
-      const text = `channel ${number} is beyond the negotiated channel_max (${this.#channelsMax})`;
-      this.failConnection(new AmqpException('NOT_ALLOWED', text), name);
-    } else this.#openChannel(number);
+      return;
+    }
+    // As in RabbitMQ (rabbit_reader:create_channel), channel_max limits how many there are; their numbers are free.
+    if (this.#channels.size >= this.#channelsMax) {
+      const text = `number of channels opened (${this.#channels.size}) has reached the negotiated channel_max (${this.#channelsMax})`;
+      throw new AmqpException('NOT_ALLOWED', text);
+    }
+    this.#openChannel(number);
   }
 
   #openChannel(number: number): void {
@@ -317,37 +348,40 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
   }
 
   authenticate(mechanism: string, response: Buffer): void {
-    const credentials = parseCredentials(mechanism, response);
-    if (credentials?.mechanism === 'password') this.#password = credentials;
-    this.#checkCredentials(credentials, (user) => {
-      if (user === undefined) {
-        const tried = credentials?.mechanism === 'password' ? credentials.user : undefined;
-        this.#logger.warn({ mechanism, user: tried }, 'amqp login refused');
+    const credentials = parseCredentials(mechanism, response, this.#certificateName);
+    this.#checkCredentials(credentials, (identity) => {
+      if (identity === undefined) {
+        this.#logger.warn({ mechanism, user: credentials?.user }, 'amqp login refused');
       }
-      this.#state.onAuthenticated(user);
+      this.#identity = identity;
+      this.#state.onAuthenticated(identity?.name);
       // Reading stopped meanwhile.
       if (!this.#isReading) this.#readFrames();
     });
   }
 
   /** Calls back at once if the authenticator knows at once. One that fails lets nobody in. */
-  #checkCredentials(credentials: Credentials | undefined, onChecked: (user: string | undefined) => void): void {
-    const { authenticator } = this.#host;
-    const isOffered = credentials !== undefined && (credentials.mechanism !== 'EXTERNAL' || authenticator.external);
-    const user = isOffered
-      ? authenticator.authenticate(credentials, isLoopbackAddress(this.#socket.remoteAddress))
-      : undefined;
-    if (!(user instanceof Promise)) {
-      onChecked(user);
+  #checkCredentials(credentials: Credentials | undefined, onChecked: (identity: Identity | undefined) => void): void {
+    const login = this.#login(credentials);
+    if (!(login instanceof Promise)) {
+      onChecked(login);
       return;
     }
-    user
+    login
       .catch((error: unknown) => {
         this.#logger.error({ err: error }, 'amqp login could not be checked');
         return undefined;
       })
       .then(onChecked)
       .catch((error: unknown) => this.fail(error));
+  }
+
+  #login(credentials: Credentials | undefined): ReturnType<Authenticator['withPassword']> {
+    if (credentials === undefined) return undefined;
+    const { authenticator } = this.#host;
+    if (credentials.kind === 'certificate') return authenticator.withCertificate(credentials.user);
+    const isLoopback = isLoopbackAddress(this.#socket.remoteAddress);
+    return authenticator.withPassword(credentials.user, credentials.password, isLoopback);
   }
 
   becomeTuned({ frameBytesMax, channelsMax, heartbeatSeconds }: Tuned): void {
@@ -368,9 +402,10 @@ export class AmqpConnection implements ConnectionEffects, ChannelHost, ClientCon
   }
 
   updateSecret(secret: Buffer): void {
-    const credentials =
-      this.#password === undefined ? undefined : { ...this.#password, password: secret.toString('utf8') };
-    this.#checkCredentials(credentials, (user) => this.#state.onSecretUpdated(user === this.user));
+    const credentials = { kind: 'password', user: this.user, password: secret.toString('utf8') } as const;
+    this.#checkCredentials(credentials, (identity) => {
+      this.#state.onSecretUpdated(identity?.incarnation === this.identity.incarnation);
+    });
   }
 
   endSession(): void {

@@ -53,12 +53,12 @@ export class ContentAssembly {
   }
 
   /**
-   * A header frame came. Gives the content if it has no body. Throws UNEXPECTED_FRAME, SYNTAX_ERROR, MALFORMED_FRAME for the properties,
+   * A header frame came. Gives the content if it has no body. Throws UNEXPECTED_FRAME, FRAME_ERROR, MALFORMED_FRAME for the properties,
    * or PRECONDITION_FAILED for a body that is too large, as RabbitMQ does: then the body may still come and is to be dropped.
    */
   onHeader(payload: Buffer): Content | undefined {
     if (this.#expects !== 'header') throw unexpected(`expected a ${this.#expects} frame, got a content header`);
-    if (payload.length < HEADER_BYTES) throw new AmqpException('SYNTAX_ERROR', 'a content header is cut off');
+    if (payload.length < HEADER_BYTES) throw new AmqpException('FRAME_ERROR', 'a content header is cut off');
     const classId = payload.readUInt16BE(0);
     if (classId !== BASIC_CLASS) throw unexpected(`expected a content header of class ${BASIC_CLASS}, got ${classId}`);
     const bodySize = payload.readUInt32BE(4) * 0x1_0000_0000 + payload.readUInt32BE(8);

@@ -3,6 +3,7 @@
  * class, and gets methods that are decoded and in order. Everything up to here (frames, logins, opening and closing, flow, access) is done.
  */
 import type { FieldTable } from '../../../src/messages/field-value.ts';
+import type { Identity } from '../../security/access-control.ts';
 import type { Content } from './content-assembly.ts';
 import type { OutgoingMessage } from './frame-writer.ts';
 import { METHODS, type MethodArguments, type MethodName } from './methods.ts';
@@ -52,6 +53,8 @@ export function handlersByMethod<S>(tables: HandlerTables<S>): ReadonlyMap<Metho
 /** A connection, as handlers see it. */
 export interface ClientConnection {
   readonly user: string;
+  /** The same, as of its login. */
+  readonly identity: Identity;
   readonly virtualHost: string;
   /** `address:port` of the client. */
   readonly remote: string;
@@ -86,7 +89,7 @@ export interface Channel {
 /** What listens behind the protocol. */
 export interface AmqpBackend<S> {
   readonly handlers: HandlerTables<S>;
-  /** A client has logged in and names its virtual host. @throws BurrowError VHOST_NOT_FOUND, NOT_AUTHORIZED */
+  /** A client has logged in and names its virtual host. @throws BurrowError VHOST_NOT_FOUND, VHOST_ACCESS_REFUSED */
   openSession(connection: ClientConnection): BackendSession<S>;
 }
 

@@ -1,4 +1,7 @@
-/** What one client may take from the AMQP listener. Every limit is an option of `startAmqpListener`. */
+/**
+ * What one client may take from the AMQP listener. Every limit is an option of `startAmqpListener`; `start-listeners.ts` says which
+ * option of the broker it is.
+ */
 export interface AmqpLimits {
   /** Largest frame that is offered in tune (RabbitMQ: frame_max). At least 4096. */
   readonly frameBytesMax: number;

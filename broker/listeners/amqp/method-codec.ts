@@ -149,11 +149,11 @@ export type AnyMethod = {
 }[MethodName];
 
 /**
- * Which method a payload holds. Throws SYNTAX_ERROR, or NOT_IMPLEMENTED for one that there is not, as the specification says of
+ * Which method a payload holds. Throws FRAME_ERROR, or NOT_IMPLEMENTED for one that there is not, as the specification says of
  * clients that ask too much; COMMAND_INVALID for one that only servers send.
  */
 export function methodNameOf(payload: Buffer): MethodName {
-  if (payload.length < IDS_BYTES) throw new AmqpException('SYNTAX_ERROR', 'a method frame is too short');
+  if (payload.length < IDS_BYTES) throw new AmqpException('FRAME_ERROR', 'a method frame is too short');
   const classId = payload.readUInt16BE(0);
   const methodId = payload.readUInt16BE(2);
   const codec = BY_IDS.get(idsOf(classId, methodId));
@@ -164,7 +164,7 @@ export function methodNameOf(payload: Buffer): MethodName {
 }
 
 /**
- * Decodes the arguments behind the method's numbers. Throws SYNTAX_ERROR, or MALFORMED_FRAME for a table. Bytes behind the last
+ * Decodes the arguments behind the method's numbers. Throws FRAME_ERROR, or MALFORMED_FRAME for a table. Bytes behind the last
  * argument are ignored, as RabbitMQ does.
  */
 export function decodeMethod(payload: Buffer): AnyMethod {
@@ -173,7 +173,7 @@ export function decodeMethod(payload: Buffer): AnyMethod {
   const reader = new ByteReader(payload, IDS_BYTES);
   const values = { ...shape };
   for (let index = 0; index < args.length; index++) args[index]!.read(reader, payload, values);
-  if (!reader.ok) throw new AmqpException('SYNTAX_ERROR', `the arguments of ${name} are cut off`);
+  if (!reader.ok) throw new AmqpException('FRAME_ERROR', `the arguments of ${name} are cut off`);
   return { name, args: values } as unknown as AnyMethod;
 }
 

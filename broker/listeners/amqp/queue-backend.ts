@@ -1,11 +1,13 @@
 /** What stands behind the AMQP protocol here: sessions of the queue service, and a handler for each method. */
 import type { Random } from '../../ports/random.ts';
 import type { QueueService, QueueSession } from '../../queues/queue-service.ts';
+import type { Identity } from '../../security/access-control.ts';
 import { ChannelCommands } from './channel-commands.ts';
 import type { AmqpBackend, BackendSession, Channel, ClientConnection, HandlerTables } from './handlers.ts';
 
 export interface QueueBackendOptions {
-  readonly queues: QueueService;
+  /** As the one who has logged in may use them. */
+  readonly queuesFor: (identity: Identity) => QueueService;
   readonly random: Random;
   /** Publishes that wait in one transaction. */
   readonly transactionBytesMax: number;
@@ -56,7 +58,8 @@ export class QueueBackend implements AmqpBackend<ChannelCommands> {
   }
 
   openSession(connection: ClientConnection): BackendSession<ChannelCommands> {
-    const session = this.#options.queues.openSession(connection.virtualHost, (error) => connection.fail(error));
+    const queues = this.#options.queuesFor(connection.identity);
+    const session = queues.openSession(connection.virtualHost, (error) => connection.fail(error));
     return {
       openChannel: (wire) => this.#openChannel(session, wire),
       onWritable: (channel) => channel.onWritable(),

@@ -2,7 +2,6 @@
  * What a channel does in AMQP's transactions (class tx): publishes and settlements wait for the commit, which is answered when all that
  * was published is stored and all settlements are. As in RabbitMQ they are not atomic over several queues.
  */
-import { BurrowError } from '../../../src/errors/burrow-error.ts';
 import type { PublishedMessage } from '../../queues/message-batch.ts';
 import type { QueueSessionChannel } from '../../queues/queue-service.ts';
 import { AmqpException } from './reply-codes.ts';
@@ -33,7 +32,8 @@ export class Transaction {
   /** Everything up to here is confirmed or refused. */
   #confirmed = 0;
   readonly #above = new Set<number>();
-  #refusal: BurrowError | undefined;
+  /** A message of the transaction that is being committed was not taken, or not stored. */
+  #isRefused = false;
   #onSettled: (() => void) | undefined;
 
   constructor(channel: QueueSessionChannel, bytesMax: number) {
@@ -41,7 +41,9 @@ export class Transaction {
     this.#bytesMax = bytesMax;
   }
 
+  /** @throws BurrowError what a publish would meet now, as in RabbitMQ: EXCHANGE_NOT_FOUND, ACCESS_REFUSED, INVALID_ARGUMENT */
   addPublish(message: PublishedMessage, mandatory: boolean): void {
+    this.#channel.checkRoute(message);
     let bytes = PUBLISH_OVERHEAD_BYTES + message.properties.length;
     for (const piece of message.body) bytes += piece.length;
     this.#bytes += bytes;
@@ -56,7 +58,9 @@ export class Transaction {
     this.#publishes.push({ message: copy, mandatory });
   }
 
+  /** @throws BurrowError UNKNOWN_DELIVERY_TAG */
   addSettlement(settlement: WaitingSettlement): void {
+    this.#channel.checkUnsettled(settlement.deliveryTag, settlement.multiple);
     this.#bytes += PUBLISH_OVERHEAD_BYTES;
     this.#settlements.push(settlement);
   }
@@ -66,7 +70,7 @@ export class Transaction {
     const publishes = this.#publishes;
     const settlements = this.#settlements;
     this.rollback();
-    this.#refusal = undefined;
+    this.#isRefused = false;
     for (const { message, mandatory } of publishes) {
       this.#channel.publish(message, { mandatory });
       this.#published++;
@@ -81,7 +85,8 @@ export class Transaction {
       });
     }
     if (settlements.length > 0) await this.#channel.settlementsSynced();
-    if (this.#refusal !== undefined) throw this.#refusal;
+    // RabbitMQ's answer, too (rabbit_channel:send_nacks): the rest of it is done.
+    if (this.#isRefused) throw new AmqpException('PRECONDITION_FAILED', 'partial tx completion');
   }
 
   rollback(): void {
@@ -96,8 +101,8 @@ export class Transaction {
     this.#advance();
   }
 
-  onRefused(number: number, error: BurrowError | undefined): void {
-    this.#refusal ??= error ?? new BurrowError('STORAGE_ERROR');
+  onRefused(number: number): void {
+    this.#isRefused = true;
     this.#above.add(number);
     this.#advance();
   }

@@ -7,6 +7,7 @@ import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerAddress, BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import type { SocketBudget } from '../socket-budget.ts';
 import { TcpServer } from '../tcp-server.ts';
 import { APIS } from './api-registry.ts';
 import { type ConnectionHost, KafkaConnection } from './connection.ts';
@@ -29,6 +30,8 @@ export interface KafkaListenerOptions {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly limits?: Partial<KafkaLimits>;
+  /** Of all listeners. Without it their number is not limited. */
+  readonly sockets?: SocketBudget | undefined;
 }
 
 export interface KafkaListener {

@@ -19,20 +19,23 @@ import {
   encodeResponseParts,
   type RequestFrame,
 } from '../../../src/protocol/frame.ts';
-import { MESSAGES, messageName, type RequestOf } from '../../../src/protocol/messages.ts';
+import { MESSAGES, messageName, type RequestOf, type ResponseOf } from '../../../src/protocol/messages.ts';
 import { HELLO_FRAME_BYTES_MAX, PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN } from '../../../src/protocol/version.ts';
 import type { PendingFetch } from '../../partitions/broker-service.ts';
-import type { Timer } from '../../ports/clock.ts';
+import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
-import type { QueueService } from '../../queues/queue-service.ts';
+import type { Identity } from '../../security/access-control.ts';
+import { isLoopbackAddress } from '../loopback-address.ts';
+import { closeReason } from './close-reason.ts';
+import { type ConnectionWork, openWork } from './connection-work.ts';
 import { FetchBudget } from './fetch-budget.ts';
-import type { HandlerContext, QueueChannelMessage, SimpleMessage, StreamMessage } from './handler.ts';
+import { firstFrameTooLarge, limitFirstFrames } from './first-frames.ts';
+import type { QueueChannelMessage, SimpleMessage, StreamMessage } from './handler.ts';
 import { beginFetch, fetchResponse, handle } from './handlers.ts';
 import { Liveness } from './liveness.ts';
+import type { NativeAccess } from './native-access.ts';
+import type { NativeLimits } from './native-limits.ts';
 import { Outgoing } from './outgoing.ts';
-import { PushStreams } from './push-streams.ts';
-import { QueueChannels } from './queue-channels.ts';
-import { QueueSessions } from './queue-sessions.ts';
 
 /** Close codes of the protocol, beside those of RFC 6455 section 7.4. */
 const CLOSE_GOING_AWAY = 1001;
@@ -41,21 +44,20 @@ const CLOSE_TOO_LARGE = 1009;
 const CLOSE_HANDSHAKE_TIMEOUT = 4000;
 const CLOSE_IDLE = 4001;
 const CLOSE_TOO_SLOW = 4002;
+const CLOSE_LOGIN_REFUSED = 4003;
 
 /** Of `ws`: more than its maximum, and more than a number can hold. */
 const TOO_LARGE_ERRORS = new Set(['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH']);
 
 /** How long a peer may take to answer a close frame. */
 const CLOSE_ANSWER_MS = 2000;
-/** A close reason has at most 123 bytes (RFC 6455 section 5.5). */
-const CLOSE_REASON_BYTES_MAX = 123;
-/** Room for the heads of the first frame and for a ping before it. */
-const FIRST_FRAME_SLACK_BYTES = 64;
-
-export interface ConnectionContext extends Omit<HandlerContext, 'peer' | 'queues'> {
-  /** Undefined where there are no queues. */
-  readonly queueService: QueueService | undefined;
+export interface ConnectionContext {
+  readonly access: NativeAccess;
+  readonly clock: Clock;
+  readonly limits: NativeLimits;
   readonly logger: Logger;
+  readonly nodeId: number;
+  readonly clusterId: string;
   readonly software: string;
   readonly batchBytesMax: number;
 }
@@ -63,6 +65,8 @@ export interface ConnectionContext extends Omit<HandlerContext, 'peer' | 'queues
 type Phase =
   /** Only hello is taken. */
   | 'greeting'
+  /** Only authenticate is taken, once. */
+  | 'authenticating'
   /** Requests are taken. */
   | 'open'
   /** The broker goes away: what is in flight is answered, what comes is refused. */
@@ -77,13 +81,17 @@ export class NativeConnection {
   readonly #onClosed: () => void;
   readonly #budget: FetchBudget;
   readonly #liveness: Liveness;
+  readonly #isLoopback: boolean;
   readonly #outgoing: Outgoing;
-  readonly #streams: PushStreams;
   #phase: Phase = 'greeting';
   /** Once the peer has said hello. */
-  #handlerContext: HandlerContext | undefined;
-  readonly #queueSessions: QueueSessions;
-  readonly #queueChannels: QueueChannels;
+  #clientId: string | undefined;
+  /** Once it is let in. */
+  #work: ConnectionWork | undefined;
+  /** Ends what would end the connection with its user. */
+  #unwatch: () => void = () => {};
+  /** The password is being checked: nothing is taken. */
+  #checkingLogin: boolean = false;
   /** Arrived but not started: one read of the socket may bring more than there is room for. */
   readonly #backlog: Buffer[] = [];
   /** Administrative requests that wait for the one that runs. */
@@ -108,31 +116,11 @@ export class NativeConnection {
   ) {
     this.#webSocket = webSocket;
     this.#socket = socket;
+    this.#isLoopback = isLoopbackAddress(socket.remoteAddress);
     this.#outgoing = new Outgoing(socket);
     this.#context = context;
     this.#onClosed = onClosed;
-    const { service, clock, limits } = context;
-    this.#streams = new PushStreams({
-      service,
-      limits,
-      send: (parts, onTaken) => this.#sendParts(parts, onTaken),
-      owesTooMuch: () => this.#owesTooMuch(),
-      onTaken: this.#onTaken,
-      onUnexpected: (error) => this.#log('pushing failed', toBurrowError(error)),
-    });
-    this.#queueSessions = new QueueSessions({
-      service: context.queueService,
-      onEnded: (virtualHost, error) => this.#queueChannels.endAll(virtualHost, error),
-      onUnexpected: (error) => this.#log('closing a session failed', toBurrowError(error)),
-    });
-    this.#queueChannels = new QueueChannels({
-      sessions: this.#queueSessions,
-      limits,
-      send: (parts) => this.#sendParts(parts, this.#onTaken),
-      // Who is told to leave settles nothing any more.
-      owesTooMuch: () => this.#phase !== 'open' || this.#owesTooMuch(),
-      onUnexpected: (error) => this.#log('publishing failed', toBurrowError(error)),
-    });
+    const { clock, limits } = context;
     this.#budget = new FetchBudget(limits.writeBufferedBytesMax, limits.inFlightFetchesMax);
     const nowMs = clock.monotonic();
     this.#liveness = new Liveness(socket, limits, nowMs);
@@ -140,23 +128,16 @@ export class NativeConnection {
       this.#fail(CLOSE_HANDSHAKE_TIMEOUT, new BurrowError('HANDSHAKE_TIMEOUT'));
     });
     socket.setNoDelay(true);
-    this.#limitFirstFrame();
+    limitFirstFrames(socket, {
+      isOver: () => this.#work !== undefined,
+      framesMax: () => (this.#phase === 'greeting' ? 1 : 2),
+      onTooLarge: (error) => this.#fail(CLOSE_TOO_LARGE, error),
+    });
     webSocket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
     webSocket.on('pong', () => this.#onHeard());
     webSocket.on('ping', () => this.#onHeard());
     webSocket.on('error', (error) => this.#onWebSocketError(error));
     webSocket.on('close', () => this.#onClose());
-  }
-
-  /** `ws` would collect a first frame of any size up to its maximum before it hands it over. */
-  #limitFirstFrame(): void {
-    const socket = this.#socket;
-    const bytesMax = socket.bytesRead + HELLO_FRAME_BYTES_MAX + FIRST_FRAME_SLACK_BYTES;
-    const check = (): void => {
-      if (this.#phase === 'greeting' && socket.bytesRead > bytesMax) this.#fail(CLOSE_TOO_LARGE, firstFrameTooLarge());
-      if (this.#phase !== 'greeting') socket.off('data', check);
-    };
-    socket.on('data', check);
   }
 
   /** Called regularly: pings, and closes what is idle, too slow or takes nothing. */
@@ -175,20 +156,22 @@ export class NativeConnection {
         this.#fail(CLOSE_TOO_SLOW, new BurrowError('CONNECTION_LOST', 'A message took too long to arrive.'));
         break;
       case 'quiet':
-        if (this.#phase !== 'greeting') this.#webSocket.ping();
+        if (this.#work !== undefined) this.#webSocket.ping();
         break;
     }
   }
 
   /** Tells the peer, answers what is in flight, refuses what comes, closes. */
   goAway(): void {
-    if (this.#phase === 'greeting') this.#end(CLOSE_GOING_AWAY, new BurrowError('SHUTTING_DOWN'));
+    if (this.#work === undefined && this.#phase !== 'closed') {
+      this.#end(CLOSE_GOING_AWAY, new BurrowError('SHUTTING_DOWN'));
+    }
     if (this.#phase !== 'open') return;
     this.#phase = 'leaving';
     this.#send(encodeGoingAway());
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     for (const giveUp of [...this.#waitingJoins]) giveUp();
-    this.#streams.close();
+    this.#work?.streams.close();
     this.#serve();
   }
 
@@ -226,7 +209,10 @@ export class NativeConnection {
   #isFull(): boolean {
     const { inFlightRequestsMax, inFlightBytesMax } = this.#context.limits;
     return (
-      this.#inFlightRequests >= inFlightRequestsMax || this.#inFlightBytes >= inFlightBytesMax || this.#owesTooMuch()
+      this.#checkingLogin ||
+      this.#inFlightRequests >= inFlightRequestsMax ||
+      this.#inFlightBytes >= inFlightBytesMax ||
+      this.#owesTooMuch()
     );
   }
 
@@ -250,6 +236,7 @@ export class NativeConnection {
     try {
       const frame = decodeRequestFrame(data);
       if (this.#phase === 'greeting') this.#greet(frame, data.length);
+      else if (this.#phase === 'authenticating') this.#authenticate(frame, data.length);
       else this.#onRequest(frame, data.length);
     } catch (error) {
       const typed = toBurrowError(error);
@@ -272,32 +259,68 @@ export class NativeConnection {
     if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
     const { protocolVersionMin, protocolVersionMax, clientId } = decodeRequest('hello', frame.body);
     checkClientId(clientId);
-    const queues = this.#queueSessions;
-    this.#handlerContext = { ...this.#context, queues, peer: { clientId, host: this.#socket.remoteAddress ?? '' } };
+    this.#clientId = clientId;
     if (protocolVersionMin > PROTOCOL_VERSION_MAX || protocolVersionMax < PROTOCOL_VERSION_MIN) {
       throw new BurrowError(
         'UNSUPPORTED_VERSION',
         `This broker speaks protocol versions ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}, the client ${protocolVersionMin} to ${protocolVersionMax}.`,
       );
     }
+    const identity = this.#context.access.withoutLogin(this.#isLoopback);
+    if (identity === undefined) this.#phase = 'authenticating';
+    else this.#letIn(identity);
+    const answer = helloAnswer(this.#context, protocolVersionMax, { loginNeeded: identity === undefined });
+    this.#send(encodeResponse('hello', frame.correlationId, answer));
+  }
+
+  /** The one try that a connection has. */
+  #authenticate({ api, correlationId, body }: RequestFrame, bytes: number): void {
+    if (bytes > HELLO_FRAME_BYTES_MAX) throw firstFrameTooLarge();
+    const refuse = (error: BurrowError, user: string | undefined): void => {
+      this.#context.logger.warn({ peer: this.#socket.remoteAddress, user, code: error.code }, 'native login refused');
+      this.#send(encodeErrorResponse(correlationId, error));
+      this.#end(CLOSE_LOGIN_REFUSED, error);
+      this.#terminateUnlessClosed();
+    };
+    if (api !== MESSAGES.authenticate.api) {
+      refuse(new BurrowError('AUTHENTICATION_FAILED', 'This broker wants a user and a password.'), undefined);
+      return;
+    }
+    const { user, password } = decodeRequest('authenticate', body);
+    const finish = (identity: Identity | undefined): void => {
+      this.#checkingLogin = false;
+      if (this.#phase !== 'authenticating') return;
+      if (identity === undefined) {
+        refuse(new BurrowError('AUTHENTICATION_FAILED', 'The user or the password is wrong.'), user);
+        return;
+      }
+      this.#letIn(identity);
+      this.#send(encodeResponse('authenticate', correlationId, {}));
+      this.#serve();
+    };
+    this.#checkingLogin = true;
+    Promise.resolve(this.#context.access.withPassword(user, password, this.#isLoopback))
+      .then(finish)
+      .catch((error: unknown) => refuse(toBurrowError(error), user))
+      .catch((error: unknown) => this.#log('checking a login failed', toBurrowError(error)));
+  }
+
+  #letIn(identity: Identity): void {
     this.#phase = 'open';
     this.#deadline.cancel();
-    const { service, limits, software, batchBytesMax } = this.#context;
-    this.#send(
-      encodeResponse('hello', frame.correlationId, {
-        protocolVersion: Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX),
-        software,
-        nodeId: service.nodeId,
-        clusterId: service.clusterId,
-        limits: {
-          frameBytesMax: limits.frameBytesMax,
-          inFlightRequestsMax: limits.inFlightRequestsMax,
-          inFlightBytesMax: limits.inFlightBytesMax,
-          idleTimeoutMs: limits.idleTimeoutMs,
-          batchBytesMax,
-        },
-      }),
-    );
+    const { access, clock, limits } = this.#context;
+    this.#work = openWork({
+      services: access.servicesFor(identity),
+      clock,
+      limits,
+      peer: { clientId: this.#clientId!, host: this.#socket.remoteAddress ?? '' },
+      send: (parts, onTaken) => this.#sendParts(parts, onTaken),
+      onTaken: this.#onTaken,
+      owesTooMuch: () => this.#owesTooMuch(),
+      isOpen: () => this.#phase === 'open',
+      onUnexpected: (text, error) => this.#log(text, toBurrowError(error)),
+    });
+    this.#unwatch = access.watch(identity, () => this.goAway());
   }
 
   #onRequest(frame: RequestFrame, bytes: number): void {
@@ -326,6 +349,8 @@ export class NativeConnection {
         throw new BurrowError('UNSUPPORTED_VERSION', `There is no request with api number ${api}.`);
       case 'hello':
         throw new BurrowError('UNEXPECTED_FRAME', 'hello was sent twice.');
+      case 'authenticate':
+        throw new BurrowError('UNEXPECTED_FRAME', 'authenticate comes right after hello, where a login is needed.');
       case 'cancelFetch':
         this.#waitingFetches.get(decodeRequest(name, body).correlationId)?.cancel();
         done();
@@ -391,7 +416,7 @@ export class NativeConnection {
     correlationId: number | undefined,
     done: () => void,
   ): void {
-    handle(name, this.#handlerContext!, request)
+    handle(name, this.#work!.context, request)
       .then((response) => correlationId !== undefined && encodeResponse(name, correlationId, response))
       .catch((error: unknown) => correlationId !== undefined && this.#encodeError(correlationId, error))
       .then((frame) => {
@@ -420,7 +445,7 @@ export class NativeConnection {
     };
     const giveUp = (): void => answer(this.#encodeError(correlationId, new BurrowError('SHUTTING_DOWN')));
     this.#waitingJoins.add(giveUp);
-    handle(name, this.#handlerContext!, request)
+    handle(name, this.#work!.context, request)
       .then((response) => encodeResponse(name, correlationId, response))
       .catch((error: unknown) => this.#encodeError(correlationId, error))
       .then(answer)
@@ -434,7 +459,7 @@ export class NativeConnection {
     const granted = this.#budget.grant(request.bytesMax);
     let pending: PendingFetch;
     try {
-      pending = beginFetch(this.#context, request, granted);
+      pending = beginFetch(this.#work!.context, request, granted);
     } catch (error) {
       this.#budget.release(granted);
       throw error;
@@ -457,7 +482,7 @@ export class NativeConnection {
 
   /** Carried out at once, so in the order in which they come. Credit is not answered. */
   #handleStream<N extends StreamMessage>(name: N, request: RequestOf<N>, correlationId: number): void {
-    this.#streams.handle(name, request);
+    this.#work!.streams.handle(name, request);
     if (name !== 'addCredit') this.#send(encodeResponse<StreamMessage>(name, correlationId, {}));
   }
 
@@ -468,7 +493,7 @@ export class NativeConnection {
     correlationId: number,
     done: () => void,
   ): void {
-    const outcome = this.#queueChannels.handle(name, request);
+    const outcome = this.#work!.queueChannels.handle(name, request);
     if (!(outcome instanceof Promise)) {
       if (outcome !== undefined) this.#send(encodeResponse(name, correlationId, outcome));
       done();
@@ -492,8 +517,8 @@ export class NativeConnection {
 
   readonly #onTaken = (): void => {
     this.#serve();
-    this.#streams.resume();
-    this.#queueChannels.resume();
+    this.#work?.streams.resume();
+    this.#work?.queueChannels.resume();
   };
 
   #send(message: Uint8Array): void {
@@ -527,9 +552,10 @@ export class NativeConnection {
     this.#deadline.cancel();
     this.#backlog.length = 0;
     this.#serial.length = 0;
-    this.#streams.close();
-    this.#queueChannels.close();
-    this.#queueSessions.close();
+    this.#unwatch();
+    this.#work?.streams.close();
+    this.#work?.queueChannels.close();
+    this.#work?.queueSessions.close();
     for (const fetch of this.#waitingFetches.values()) fetch.cancel();
     this.#waitingJoins.clear();
   }
@@ -555,20 +581,19 @@ export class NativeConnection {
 
   #log(text: string, error: BurrowError): void {
     const { remoteAddress: peer } = this.#socket;
-    const fields = { peer, clientId: this.#handlerContext?.peer.clientId, code: error.code, reason: error.message };
+    const fields = { peer, clientId: this.#clientId, code: error.code, reason: error.message };
     if (error.code === 'INTERNAL_ERROR') this.#context.logger.error({ ...fields, err: error.cause ?? error }, text);
     else this.#context.logger.warn(fields, text);
   }
 }
 
-function firstFrameTooLarge(): BurrowError {
-  return new BurrowError('FRAME_TOO_LARGE', `The first frame may have ${HELLO_FRAME_BYTES_MAX} bytes.`);
-}
-
-function closeReason(error: BurrowError): string {
-  const text = `${error.code}: ${error.message}`;
-  const bytes = new Uint8Array(CLOSE_REASON_BYTES_MAX);
-  // Stops before a character that does not fit.
-  const { written } = new TextEncoder().encodeInto(text, bytes);
-  return new TextDecoder().decode(bytes.subarray(0, written));
+function helloAnswer(
+  { limits, nodeId, clusterId, software, batchBytesMax }: ConnectionContext,
+  protocolVersionMax: number,
+  { loginNeeded }: { readonly loginNeeded: boolean },
+): ResponseOf<'hello'> {
+  const { frameBytesMax, inFlightRequestsMax, inFlightBytesMax, idleTimeoutMs } = limits;
+  const told = { frameBytesMax, inFlightRequestsMax, inFlightBytesMax, idleTimeoutMs, batchBytesMax };
+  const protocolVersion = Math.min(protocolVersionMax, PROTOCOL_VERSION_MAX);
+  return { protocolVersion, software, nodeId, clusterId, limits: told, loginNeeded };
 }

@@ -4,12 +4,15 @@ import type { MessageName, RequestOf, ResponseOf } from '../../../src/protocol/m
 import type { GroupService } from '../../groups/group-service.ts';
 import type { BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { UserService } from '../../security/user-service.ts';
 import type { NativeLimits } from './native-limits.ts';
 import type { QueueSessions } from './queue-sessions.ts';
 
 export interface HandlerContext {
   readonly service: BrokerService;
   readonly groups: GroupService;
+  /** Undefined where there are none. */
+  readonly users: UserService | undefined;
   readonly queues: QueueSessions;
   readonly clock: Clock;
   readonly limits: NativeLimits;
@@ -40,7 +43,7 @@ export type QueueChannelMessage =
 /** Messages that are answered by a function of the request alone; the others need the connection. */
 export type SimpleMessage = Exclude<
   MessageName,
-  'hello' | 'fetch' | 'cancelFetch' | StreamMessage | QueueChannelMessage
+  'hello' | 'authenticate' | 'fetch' | 'cancelFetch' | StreamMessage | QueueChannelMessage
 >;
 
 export type Handler<N extends SimpleMessage> = (
@@ -67,4 +70,43 @@ export async function entry<T>(work: () => Promise<T> | T, failed: Omit<T, 'erro
 /** A name asked for a thousand times is answered once: answers can be thousands of times as large as what asks for them. */
 export function unique(names: readonly string[]): string[] {
   return [...new Set(names)];
+}
+
+/** What became of one entry. */
+export interface Result {
+  readonly errorNumber: number;
+  readonly message: string | null;
+}
+
+export function plainEntry(work: () => Promise<void>): Promise<Result> {
+  return entry<Result>(async () => {
+    await work();
+    return SUCCESS;
+  }, {});
+}
+
+export function namedEntry(name: string, work: () => Promise<void> | void) {
+  return entry<Result & { name: string }>(
+    async () => {
+      await work();
+      return { name, ...SUCCESS };
+    },
+    { name },
+  );
+}
+
+/** One after the other: each may need what the one before it has made. */
+export async function inOrder<T, R>(asked: readonly T[], answer: (each: T) => Promise<R>): Promise<R[]> {
+  const answers: R[] = [];
+  for (const each of asked) answers.push(await answer(each));
+  return answers;
+}
+
+/** A part of what there is. */
+export function pageOf<T>(
+  all: readonly T[],
+  { skip, limit }: { skip: number; limit: number },
+  limitMax: number,
+): readonly T[] {
+  return all.slice(skip, skip + Math.min(limit, limitMax));
 }

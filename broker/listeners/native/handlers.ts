@@ -11,10 +11,12 @@ import type { Clock, Timer } from '../../ports/clock.ts';
 import { groupHandlers } from './group-handlers.ts';
 import { entry, failure, type Handler, type HandlerContext, type SimpleMessage, SUCCESS, unique } from './handler.ts';
 import { queueHandlers } from './queue-handlers.ts';
+import { userHandlers } from './user-handlers.ts';
 
 const handlers: { readonly [N in SimpleMessage]: Handler<N> } = {
   ...groupHandlers,
   ...queueHandlers,
+  ...userHandlers,
 
   async metadata({ service }, { topics, autoCreate }) {
     const described: Array<ResponseOf<'metadata'>['topics'][number]> = [];

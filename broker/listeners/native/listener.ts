@@ -4,28 +4,31 @@
  *
  * Sockets are counted from the moment they are accepted, whether or not they ever become WebSockets.
  */
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { BurrowError } from '../../../src/errors/burrow-error.ts';
 import type { ErrorName } from '../../../src/errors/table.ts';
 import { SUBPROTOCOL } from '../../../src/protocol/version.ts';
-import type { GroupService } from '../../groups/group-service.ts';
-import type { BrokerService } from '../../partitions/broker-service.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
-import type { QueueService } from '../../queues/queue-service.ts';
+import type { SocketBudget } from '../socket-budget.ts';
+import type { TlsSettings } from '../tls-acceptor.ts';
 import { type ConnectionContext, NativeConnection } from './connection.ts';
+import type { NativeAccess } from './native-access.ts';
 import { NATIVE_LIMITS, type NativeLimits } from './native-limits.ts';
 import { normalizeRules, refuseUpgrade } from './upgrade-check.ts';
 
 export interface NativeListenerOptions {
-  readonly service: BrokerService;
-  /** Without it, requests about groups are answered NOT_IMPLEMENTED. */
-  readonly groups: GroupService;
-  /** Without it, requests about queues are answered NOT_IMPLEMENTED. */
-  readonly queues?: QueueService | undefined;
+  readonly access: NativeAccess;
+  readonly nodeId: number;
+  readonly clusterId: string;
+  /** With it clients connect over TLS (wss). Certificates of clients are not asked for. */
+  readonly tls?: TlsSettings | undefined;
+  /** Of all listeners. Without it their number is not limited. */
+  readonly sockets?: SocketBudget | undefined;
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
@@ -76,15 +79,19 @@ class Listener implements NativeListener {
   readonly #limits: NativeLimits;
   readonly #context: ConnectionContext;
   readonly #rules;
-  readonly #server: Server;
+  readonly #server: Server | TlsServer;
   readonly #webSockets: WebSocketServer;
-  readonly #clients = new Map<Socket, Client>();
+  /** By address and port: over TLS a connection has two sockets, which have these in common. */
+  readonly #clients = new Map<string, Client>();
   /** Sockets by the address they come from. */
   readonly #perAddress = new Map<string, number>();
   readonly #checkIntervalMs: number;
   #connectionCount = 0;
   /** Closed without a word since the last check. */
   #turnedAway = 0;
+  /** Likewise, since all listeners together have as many sockets as they may. */
+  #unaffordable = 0;
+  #failedHandshakes = 0;
   #timer: Timer | undefined;
   #closing: boolean = false;
   #onEmpty: (() => void) | undefined;
@@ -92,15 +99,15 @@ class Listener implements NativeListener {
 
   constructor(options: NativeListenerOptions) {
     const limits = { ...NATIVE_LIMITS, ...options.limits };
-    const { service, groups, queues, clock, logger, software, batchBytesMax, host } = options;
+    const { access, nodeId, clusterId, clock, logger, software, batchBytesMax, host, tls } = options;
     this.#options = options;
     this.#limits = limits;
-    this.#context = { service, groups, queueService: queues, limits, clock, logger, software, batchBytesMax };
+    this.#context = { access, nodeId, clusterId, limits, clock, logger, software, batchBytesMax };
     const { allowedOrigins = [], allowedHosts = [] } = options;
     this.#rules = normalizeRules({ allowedOrigins, allowedHosts, boundHost: host });
     const shortestMs = Math.min(limits.handshakeTimeoutMs, limits.idleTimeoutMs, limits.writeStallTimeoutMs);
     this.#checkIntervalMs = Math.max(10, Math.min(CHECK_INTERVAL_MS, Math.floor(shortestMs / 4)));
-    this.#server = createServer({ connectionsCheckingInterval: this.#checkIntervalMs }, (_request, response) => {
+    this.#server = this.#createServer(tls, (_request, response) => {
       response.writeHead(426, { 'content-type': 'text/plain', connection: 'upgrade, close', upgrade: 'websocket' });
       response.end(
         `This port speaks the BurrowMQ protocol over WebSocket (subprotocol ${SUBPROTOCOL}), not plain HTTP.\n`,
@@ -121,6 +128,17 @@ class Listener implements NativeListener {
     this.#server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) =>
       this.#onUpgrade(request, stream as Socket, head),
     );
+  }
+
+  #createServer(tls: TlsSettings | undefined, onRequest: RequestListener): Server | TlsServer {
+    const options = { connectionsCheckingInterval: this.#checkIntervalMs };
+    if (tls === undefined) return createServer(options, onRequest);
+    const { cert, key } = tls.certificates.context;
+    const server = createTlsServer({ ...options, cert, key }, onRequest);
+    tls.certificates.addUser(server);
+    server.on('close', () => tls.certificates.removeUser(server));
+    server.on('tlsClientError', () => this.#failedHandshakes++);
+    return server;
   }
 
   get port(): number {
@@ -150,6 +168,7 @@ class Listener implements NativeListener {
     const address = socket.remoteAddress ?? '';
     const { connectionsMax, connectionsPerIpMax } = this.#limits;
     const fromAddress = this.#perAddress.get(address) ?? 0;
+    const { sockets } = this.#options;
     const isFlood =
       this.#clients.size >= connectionsMax + REFUSALS_MAX || fromAddress >= connectionsPerIpMax + REFUSALS_MAX;
     if (isFlood || this.#closing) {
@@ -157,18 +176,28 @@ class Listener implements NativeListener {
       socket.destroy();
       return;
     }
-    this.#clients.set(socket, {
+    if (sockets?.tryTake() === false) {
+      this.#unaffordable++;
+      socket.destroy();
+      return;
+    }
+    const peer = peerOf(socket);
+    this.#clients.set(peer, {
       socket,
       address,
       acceptedMs: this.#options.clock.monotonic(),
       connection: undefined,
     });
     this.#perAddress.set(address, fromAddress + 1);
-    socket.once('close', () => this.#onSocketClosed(socket, address));
+    socket.once('close', () => {
+      sockets?.release();
+      this.#onSocketClosed(socket, peer, address);
+    });
   }
 
-  #onSocketClosed(socket: Socket, address: string): void {
-    this.#clients.delete(socket);
+  #onSocketClosed(socket: Socket, peer: string, address: string): void {
+    // The system may have given the port to another client meanwhile.
+    if (this.#clients.get(peer)?.socket === socket) this.#clients.delete(peer);
     const left = this.#perAddress.get(address)! - 1;
     if (left === 0) this.#perAddress.delete(address);
     else this.#perAddress.set(address, left);
@@ -178,7 +207,7 @@ class Listener implements NativeListener {
   #onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     // From here on the HTTP server does not look after the socket any more.
     socket.on('error', () => socket.destroy());
-    const client = this.#clients.get(socket);
+    const client = this.#clients.get(peerOf(socket));
     if (client === undefined) return;
     const refusal = this.#refusal(request, client.address);
     if (refusal !== undefined) {
@@ -228,6 +257,15 @@ class Listener implements NativeListener {
         logger.warn({ connections: this.#turnedAway, code: 'CONNECTION_LIMIT' }, 'connections turned away');
         this.#turnedAway = 0;
       }
+      if (this.#unaffordable > 0) {
+        const facts = { refused: this.#unaffordable, socketsMax: this.#options.sockets?.socketsMax };
+        logger.error(facts, 'connections refused: too many open files; raise ulimit -n, or sockets-max');
+        this.#unaffordable = 0;
+      }
+      if (this.#failedHandshakes > 0) {
+        logger.warn({ failed: this.#failedHandshakes }, 'tls handshakes failed');
+        this.#failedHandshakes = 0;
+      }
       this.#scheduleCheck();
     });
   }
@@ -255,9 +293,13 @@ class Listener implements NativeListener {
         };
       });
     }
-    for (const socket of [...this.#clients.keys()]) socket.destroy();
+    for (const { socket } of [...this.#clients.values()]) socket.destroy();
     await closed;
   }
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
 }
 
 function unavailable(code: ErrorName): { status: string; code: ErrorName; text: string } {

@@ -5,7 +5,7 @@ import type { FieldTable } from '../../../src/messages/field-value.ts';
 import type { RequestOf } from '../../../src/protocol/messages.ts';
 import { type PackedDeliveries, PackedDeliveriesWriter } from '../../../src/protocol/packed-deliveries.ts';
 import { type BindingDefinition, DESTINATION_KINDS } from '../../definitions/binding-definition.ts';
-import { entry, type Handler, SUCCESS } from './handler.ts';
+import { entry, type Handler, inOrder, namedEntry, pageOf, plainEntry, type Result, SUCCESS } from './handler.ts';
 
 type QueueAdminMessage =
   | 'listVirtualHosts'
@@ -185,43 +185,6 @@ function bindingOf(asked: RequestOf<'bind'>['bindings'][number]): BindingDefinit
     throw new BurrowError('INVALID_ARGUMENT', `destinationKind must be 0 to 2, not ${asked.destinationKind}.`);
   }
   return { ...asked, destinationKind, arguments: tableOf(asked.arguments) };
-}
-
-/** One after the other: each may need what the one before it has made. */
-async function inOrder<T, R>(asked: readonly T[], answer: (each: T) => Promise<R>): Promise<R[]> {
-  const answers: R[] = [];
-  for (const each of asked) answers.push(await answer(each));
-  return answers;
-}
-
-function pageOf<T>(
-  all: readonly T[],
-  { skip, limit }: { skip: number; limit: number },
-  limitMax: number,
-): readonly T[] {
-  return all.slice(skip, skip + Math.min(limit, limitMax));
-}
-
-interface Result {
-  readonly errorNumber: number;
-  readonly message: string | null;
-}
-
-function plainEntry(work: () => Promise<void>): Promise<Result> {
-  return entry<Result>(async () => {
-    await work();
-    return SUCCESS;
-  }, {});
-}
-
-function namedEntry(name: string, work: () => Promise<void> | void) {
-  return entry<Result & { name: string }>(
-    async () => {
-      await work();
-      return { name, ...SUCCESS };
-    },
-    { name },
-  );
 }
 
 function countEntry(name: string, work: () => Promise<number>) {

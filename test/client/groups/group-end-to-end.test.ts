@@ -151,6 +151,7 @@ describe('consumers of one group', () => {
   test('a member whose connection breaks for good is replaced after its session, from its last commit on', async () => {
     const { broker, client } = await setUp(4);
     const proxy = await CutOffProxy.start(broker.ports.native!);
+    onTestFinished(() => proxy.close());
     const far = await connectTo(`ws://127.0.0.1:${proxy.port}`);
     const a = new Reader(client);
     const b = new Reader(far);

@@ -310,6 +310,20 @@ describe('a consumer', () => {
     expect([again.text(), again.redelivered]).toEqual(['1', true]);
   });
 
+  test('has settled what it was told to settle just before it is closed, also without time to wait', async () => {
+    const { client } = await startPair();
+    const queue = client.queue('work');
+    await queue.declare();
+    await Promise.all(['a', 'b'].map((body) => queue.publish(body)));
+    const got = new Notes<QueueMessage>();
+    const consumer = await queue.consume(got.note, { ack: 'manual', concurrency: 2 });
+    await got.count(2);
+    got.list[0]!.ack();
+    await consumer.close({ timeoutMs: 0 });
+    expect((await queue.get())?.text()).toBe('b');
+    expect(await queue.get()).toBeUndefined();
+  });
+
   test('is refused by name, and ends when its queue is deleted', async () => {
     const { queue, client, address } = await filled([]);
     expect(await codeOf(client.queue('nowhere').consume(() => {}))).toBe('QUEUE_NOT_FOUND');

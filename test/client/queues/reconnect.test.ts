@@ -10,6 +10,7 @@ import { codeOf, connectTo, Notes, startPair } from './queue-bed.ts';
 async function startBehindProxy() {
   const { broker, client } = await startPair();
   const proxy = await CutOffProxy.start(broker.ports.native!);
+  onTestFinished(() => proxy.close());
   const distant = await connectTo(`ws://127.0.0.1:${proxy.port}`);
   return { broker, client, proxy, distant };
 }
@@ -148,6 +149,7 @@ test('publishes whose connection breaks again and again are all stored, in order
 test('a message that cannot be confirmed in time fails with DELIVERY_TIMEOUT', async () => {
   const { broker } = await startPair();
   const proxy = await CutOffProxy.start(broker.ports.native!);
+  onTestFinished(() => proxy.close());
   const distant = await connectTo(`ws://127.0.0.1:${proxy.port}`, { publishTimeoutMs: 50 });
   const queue = distant.queue('work');
   await queue.declare();
@@ -214,4 +216,34 @@ test('messages and settlements outlive a restart of the broker, and so does a co
   onTestFinished(() => second.close());
   await got.count(5);
   expect(got.list.slice(3).map((message) => message.text())).toEqual(['a', 'c']);
+});
+
+test('what only asks is asked again when the broker was away meanwhile: lists, counts, browsing', async () => {
+  const { proxy, distant } = await startBehindProxy();
+  const queue = distant.queue('work');
+  await queue.declare();
+  await queue.publish('a');
+  proxy.cutOff();
+  const host = distant.virtualHost();
+  const asked = Promise.all([
+    host.listQueues(),
+    host.listExchanges(),
+    host.listBindings(),
+    host.listPolicies(),
+    distant.listVirtualHosts(),
+    distant.exchange('amq.topic').check(),
+    queue.check(),
+    queue.browse(),
+  ]);
+  // The connection is gone, so that nobody is asked before the next one.
+  await vi.waitFor(() => expect(distant.connected).toBe(false), { interval: 1 });
+  proxy.restore();
+  const [queues, exchanges, bindings, policies, hosts, , counts, messages] = await asked;
+  expect(queues.map(({ name }) => name)).toEqual(['work']);
+  expect(exchanges.length).toBeGreaterThan(0);
+  expect([bindings, policies, hosts]).toEqual([[], [], ['/']]);
+  expect(counts.messageCount).toBe(1);
+  expect(messages.map((message) => message.text())).toEqual(['a']);
+  // What is refused for a reason is not asked again.
+  expect(await codeOf(distant.queue('nowhere').check())).toBe('QUEUE_NOT_FOUND');
 });

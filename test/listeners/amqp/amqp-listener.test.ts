@@ -2,9 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import type { Authenticator } from '../../../broker/listeners/amqp/authentication.ts';
 import { AmqpException } from '../../../broker/listeners/amqp/reply-codes.ts';
+import type { Identity } from '../../../broker/security/access-control.ts';
 import { encodeFieldTable } from '../../../src/messages/field-table.ts';
 import type { FieldTable } from '../../../src/messages/field-value.ts';
 import { encodeProperties } from '../../../src/messages/message-properties.ts';
+import { guestAuthenticator } from './fake-backend.ts';
 import { startBed } from './listener-bed.ts';
 import {
   bodyFrame,
@@ -132,36 +134,37 @@ describe('the handshake', () => {
     expect(client.pending).toBe(0);
   });
 
-  test('asks an authenticator that takes its time, and that knows certificates', async () => {
+  test('asks an authenticator that takes its time, and says whether it is from this machine', async () => {
     const asked: unknown[] = [];
     const authenticator: Authenticator = {
-      external: true,
-      authenticate: (credentials, isLoopback) => {
-        asked.push(credentials, isLoopback);
-        return Promise.resolve('cn=me');
+      ...guestAuthenticator,
+      withPassword: (...login) => {
+        asked.push(login);
+        return Promise.resolve({ name: 'me', incarnation: 7 });
       },
     };
     const { backend, connect } = await startBed({ authenticator });
     const client = await connect();
     client.send(PROTOCOL_HEADER);
-    expect((await client.expect('connection.start')).mechanisms.toString()).toBe('PLAIN AMQPLAIN EXTERNAL');
-    client.startOk({ mechanism: 'EXTERNAL', response: Buffer.from('x') });
+    expect((await client.expect('connection.start')).mechanisms.toString()).toBe('PLAIN AMQPLAIN');
+    client.startOk({ user: 'me', password: 'secret' });
     await client.expect('connection.tune');
     client.method(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 });
     client.method(0, 'connection.open', { virtualHost: '/' });
     await client.expect('connection.open-ok');
-    expect(asked).toEqual([{ mechanism: 'EXTERNAL', response: Buffer.from('x') }, true]);
-    expect(backend.events).toEqual(['session cn=me /']);
+    expect(asked).toEqual([['me', 'secret', true]]);
+    expect(backend.events).toEqual(['session me /']);
+    expect(backend.connections[0]!.identity).toEqual({ name: 'me', incarnation: 7 });
   });
 
   test('does not look at what comes while the login is checked', async () => {
-    let onAsked: (letIn: (user: string) => void) => void;
-    const asked = new Promise<(user: string) => void>((resolve) => {
+    let onAsked: (letIn: (identity: Identity) => void) => void;
+    const asked = new Promise<(identity: Identity) => void>((resolve) => {
       onAsked = resolve;
     });
     const authenticator: Authenticator = {
-      external: false,
-      authenticate: () => new Promise<string>((resolve) => onAsked(resolve)),
+      ...guestAuthenticator,
+      withPassword: () => new Promise<Identity>((resolve) => onAsked(resolve)),
     };
     const { backend, connect } = await startBed({ authenticator });
     const client = await connect();
@@ -171,14 +174,17 @@ describe('the handshake', () => {
     client.method(0, 'connection.tune-ok', { channelMax: 0, frameMax: 0, heartbeat: 0 });
     client.method(0, 'connection.open', { virtualHost: '/' });
     await new Promise<void>((resolve) => client.socket.write('', () => resolve()));
-    (await asked)('guest');
+    (await asked)({ name: 'guest', incarnation: 0 });
     await client.expect('connection.tune');
     await client.expect('connection.open-ok');
     expect(backend.events).toEqual(['session guest /']);
   });
 
   test('lets nobody in if the authenticator fails', async () => {
-    const authenticator: Authenticator = { external: false, authenticate: () => Promise.reject(new Error('down')) };
+    const authenticator: Authenticator = {
+      ...guestAuthenticator,
+      withPassword: () => Promise.reject(new Error('down')),
+    };
     const client = await (await startBed({ authenticator })).connect();
     client.send(PROTOCOL_HEADER);
     await client.expect('connection.start');
@@ -223,10 +229,23 @@ describe('channels', () => {
     const access = { realm: '/data', exclusive: false, passive: true, active: true, write: true, read: true };
     client.method(1, 'access.request', access);
     expect(await client.expect('access.request-ok', 1)).toEqual({ ticket: 1 });
-    client.method(1, 'channel.flow-ok', { active: true });
-    client.method(1, 'basic.cancel-ok', { consumerTag: 'x' });
-    client.method(1, 'channel.flow', { active: true });
-    await client.expect('channel.flow-ok', 1);
+  });
+
+  test('are as many as was negotiated, with any numbers', async () => {
+    const { open } = await startBed();
+    const client = await open({ channelMax: 2 });
+    await client.openChannel(60_000);
+    await client.openChannel(7);
+    client.method(7, 'channel.close', CLOSE);
+    await client.expect('channel.close-ok', 7);
+    await client.openChannel(8);
+    client.method(1, 'channel.open', {});
+    expect(await client.expect('connection.close')).toEqual({
+      replyCode: 530,
+      replyText: 'NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)',
+      classId: 0,
+      methodId: 0,
+    });
   });
 
   test('pass messages on as they came', async () => {
@@ -343,7 +362,7 @@ describe('an error of a channel', () => {
     client.method(1, 'tx.select', {});
     client.send(publishFrames(1, Buffer.from('dropped')));
     // Not even what has no sense is looked at.
-    client.send(frame(1, 1, Buffer.from([9, 9, 9])), frame(77, 1, Buffer.alloc(3)), bodyFrame(1, Buffer.alloc(3)));
+    client.send(frame(1, 1, Buffer.from([9, 9, 9])), frame(2, 1, Buffer.alloc(3)), bodyFrame(1, Buffer.alloc(3)));
     expect(await client.expect('channel.close', 1)).toEqual({
       replyCode: 404,
       replyText: "NOT_FOUND - no queue 'q' in vhost '/'",
@@ -423,17 +442,20 @@ describe('an error of the connection', () => {
   test.each([
     [501, 'a frame that does not end right', wrongEnd],
     [501, 'a frame larger than frame_max', Buffer.from([3, 0, 1, 0x7f, 0, 0, 0])],
-    [502, 'arguments that are cut off', cutOff],
-    [502, 'a malformed table', badTable],
+    [501, 'a frame type that there is not', frame(7, 1, Buffer.alloc(1))],
+    [501, 'arguments that are cut off', cutOff],
+    [501, 'a malformed table', badTable],
     [
-      502,
+      501,
       'malformed properties',
       Buffer.concat([methodFrame(1, 'basic.publish', publishArguments), headerFrame(1, 0, Buffer.from([0x80, 0]))]),
     ],
     [503, 'a method that only brokers send', methodFrame(1, 'tx.select-ok', {})],
+    [503, 'channel.close-ok that answers nothing', methodFrame(1, 'channel.close-ok', {})],
+    [503, 'channel.flow-ok that answers nothing', methodFrame(1, 'channel.flow-ok', { active: true })],
+    [503, 'basic.cancel-ok that answers nothing', methodFrame(1, 'basic.cancel-ok', { consumerTag: 'x' })],
     [503, 'a method of class connection on a channel', methodFrame(1, 'connection.close-ok', {})],
     [504, 'a channel that is not open', methodOn(2)],
-    [504, 'a content frame on a channel that is not open', bodyFrame(2, Buffer.alloc(1))],
     [504, 'a second channel.open', methodFrame(1, 'channel.open', {})],
     [504, 'a method of another class on channel 0', methodOn(0)],
     [505, 'a body without a method', bodyFrame(1, Buffer.alloc(1))],
@@ -449,7 +471,7 @@ describe('an error of the connection', () => {
     ],
     [505, 'a heartbeat on a channel', frame(8, 1, Buffer.alloc(0))],
     [505, 'a body on channel 0', bodyFrame(0, Buffer.alloc(1))],
-    [505, 'a frame type that there is not', frame(7, 1, Buffer.alloc(1))],
+    [505, 'a content frame on a channel that is not open', bodyFrame(2, Buffer.alloc(1))],
     [
       501,
       'more body than announced',
@@ -459,7 +481,6 @@ describe('an error of the connection', () => {
         bodyFrame(1, Buffer.alloc(4)),
       ]),
     ],
-    [530, 'a channel beyond channel_max', methodFrame(11, 'channel.open', {})],
     [540, 'an unknown method', unknown],
     [540, 'flow that stops us', methodFrame(1, 'channel.flow', { active: false })],
     [

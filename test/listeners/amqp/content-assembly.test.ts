@@ -91,7 +91,7 @@ describe('a content', () => {
   test('refuses a header that is cut off, and malformed properties', () => {
     const assembly = new ContentAssembly(1000);
     assembly.begin();
-    expect(() => assembly.onHeader(header(1).subarray(0, 11))).toThrow(refusal('SYNTAX_ERROR'));
+    expect(() => assembly.onHeader(header(1).subarray(0, 11))).toThrow(refusal('FRAME_ERROR'));
     expect(() => assembly.onHeader(header(1, Buffer.from([0x80, 0, 9])))).toThrow(/malformed/);
   });
 

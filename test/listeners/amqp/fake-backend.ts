@@ -1,4 +1,5 @@
 /** A backend that keeps what it is asked, answers the simplest thing, and can be told to wait or to fail. */
+import type { Authenticator } from '../../../broker/listeners/amqp/authentication.ts';
 import type { Content } from '../../../broker/listeners/amqp/content-assembly.ts';
 import type {
   AmqpBackend,
@@ -17,6 +18,13 @@ export interface FakeChannel {
 }
 
 const NOTHING = {};
+
+/** Lets in `guest` with password `guest`, as a broker without users does. */
+export const guestAuthenticator: Authenticator = {
+  withPassword: (user, password) =>
+    user === 'guest' && password === 'guest' ? { name: 'guest', incarnation: 0 } : undefined,
+  withCertificate: () => undefined,
+};
 
 export class FakeBackend implements AmqpBackend<FakeChannel> {
   /** What happened, in order, as short texts. */

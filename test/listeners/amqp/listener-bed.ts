@@ -7,7 +7,7 @@ import {
 } from '../../../broker/listeners/amqp/amqp-listener.ts';
 import { ManualClock } from '../../../broker/ports/manual-clock.ts';
 import { type LogLine, recordingLogger } from '../../support/recording-logger.ts';
-import { FakeBackend, type FakeChannel } from './fake-backend.ts';
+import { FakeBackend, type FakeChannel, guestAuthenticator } from './fake-backend.ts';
 import { RawClient } from './raw-client.ts';
 
 export interface ListenerBed {
@@ -33,6 +33,7 @@ export async function startBed(options: Partial<AmqpListenerOptions<FakeChannel>
     clock,
     software: 'burrowmq/1.2.3',
     clusterId: 'cluster',
+    authenticator: guestAuthenticator,
     ...options,
   });
   const clients: RawClient[] = [];

@@ -146,10 +146,10 @@ describe('methods', () => {
     );
   });
 
-  test('that nobody knows are not implemented; too few bytes are a syntax error', () => {
+  test('that nobody knows are not implemented; too few bytes are a frame error', () => {
     expect(() => methodNameOf(Buffer.from([0, 60, 0, 99]))).toThrow(
       expect.objectContaining({ reply: 'NOT_IMPLEMENTED' }),
     );
-    expect(() => methodNameOf(Buffer.from([0, 60, 0]))).toThrow(expect.objectContaining({ reply: 'SYNTAX_ERROR' }));
+    expect(() => methodNameOf(Buffer.from([0, 60, 0]))).toThrow(expect.objectContaining({ reply: 'FRAME_ERROR' }));
   });
 });

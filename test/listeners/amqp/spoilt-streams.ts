@@ -5,7 +5,6 @@
  */
 import type { Socket } from 'node:net';
 import { Writable } from 'node:stream';
-import { guestAuthenticator } from '../../../broker/listeners/amqp/authentication.ts';
 import { AmqpConnection } from '../../../broker/listeners/amqp/connection.ts';
 import { FrameCutter, METHOD_FRAME } from '../../../broker/listeners/amqp/frame-cutter.ts';
 import { handlersByMethod } from '../../../broker/listeners/amqp/handlers.ts';
@@ -16,7 +15,7 @@ import { ManualClock } from '../../../broker/ports/manual-clock.ts';
 import { SeededRandom } from '../../../broker/ports/seeded-random.ts';
 import { encodeProperties } from '../../../src/messages/message-properties.ts';
 import { type LogLine, recordingLogger } from '../../support/recording-logger.ts';
-import { FakeBackend, type FakeChannel } from './fake-backend.ts';
+import { FakeBackend, type FakeChannel, guestAuthenticator } from './fake-backend.ts';
 import {
   bodyFrame,
   headerFrame,
@@ -81,6 +80,7 @@ export async function runSpoiltStream(seed: number): Promise<SpoiltStreamFacts> 
       heartbeatSeconds: 60,
     },
     authenticator: guestAuthenticator,
+    loginFrom: 'common-name',
     backend: backend as never,
     handlers: handlersByMethod<FakeChannel>(backend.handlers) as never,
     blockedReason: undefined,

@@ -12,6 +12,7 @@ describe('hello', () => {
     const { port } = await startTarget({ limits: { frameBytesMax: 70_000, idleTimeoutMs: 9_000 } });
     const client = await TestClient.connect(port);
     expect(await client.hello()).toEqual({
+      loginNeeded: false,
       protocolVersion: 1,
       software: 'burrowmq/test',
       nodeId: 1,

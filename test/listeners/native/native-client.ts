@@ -4,6 +4,7 @@ import { onTestFinished } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
 import type { GroupService } from '../../../broker/groups/group-service.ts';
 import { type NativeListener, startNativeListener } from '../../../broker/listeners/native/listener.ts';
+import type { NativeAccess } from '../../../broker/listeners/native/native-access.ts';
 import type { NativeLimits } from '../../../broker/listeners/native/native-limits.ts';
 import type { BrokerService } from '../../../broker/partitions/broker-service.ts';
 import type { Logger } from '../../../broker/ports/logger.ts';
@@ -34,6 +35,8 @@ export interface TargetOptions<S extends BrokerService> {
   readonly service?: S;
   readonly groups?: GroupService;
   readonly queues?: QueueService;
+  /** Default: everybody is let in. */
+  readonly access?: Partial<NativeAccess>;
   readonly allowedOrigins?: readonly string[];
   readonly allowedHosts?: readonly string[];
 }
@@ -44,10 +47,19 @@ export async function startTarget<S extends BrokerService = FakeBrokerService>(
   const logLines: LogLine[] = [];
   const write = (fields: object, text: string): void => void logLines.push({ ...fields, text });
   const logger: Logger = { debug() {}, info() {}, warn: write, error: write, child: () => logger };
-  const { service = new FakeBrokerService() as BrokerService as S, groups = new FakeGroupService(), ...rest } = options;
+  const { service = new FakeBrokerService() as BrokerService as S, groups = new FakeGroupService() } = options;
+  const { queues: queueService, access = {}, ...rest } = options;
+  const anybody = { name: 'anybody', incarnation: 0 };
   const listener = await startNativeListener({
-    service,
-    groups,
+    access: {
+      withoutLogin: () => anybody,
+      withPassword: () => anybody,
+      watch: () => () => {},
+      servicesFor: () => ({ service, groups, queueService, users: undefined }),
+      ...access,
+    },
+    nodeId: service.nodeId,
+    clusterId: service.clusterId,
     host: '127.0.0.1',
     port: 0,
     clock: systemClock,

@@ -352,6 +352,7 @@ describe('back-pressure', () => {
       relieve = resolve;
     });
     const { client } = await setUp({}, (queues) => ({
+      virtualHostId: (name) => queues.virtualHostId(name),
       listVirtualHosts: () => queues.listVirtualHosts(),
       createVirtualHost: (name) => queues.createVirtualHost(name),
       deleteVirtualHost: (name) => queues.deleteVirtualHost(name),

@@ -2,7 +2,7 @@
 import amqplib from 'amqplib';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { AmqpException } from '../../../broker/listeners/amqp/reply-codes.ts';
-import { type ListenerBed, startBed } from '../../listeners/amqp/listener-bed.ts';
+import { type ListenerBed, startBed } from './listener-bed.ts';
 
 async function connect({ listener }: ListenerBed, options: { query?: string; login?: string } = {}) {
   const url = `amqp://${options.login ?? 'guest:guest'}@127.0.0.1:${listener.port}${options.query ?? ''}`;
