@@ -120,7 +120,14 @@ export class AppendLog {
    * failed, after which a sync does nothing unless the pages are written again. The same bytes, so it disturbs nobody.
    */
   async #writeAgain(bytes: Buffer, position: number): Promise<void> {
-    const file = await this.#disk.open(this.path);
+    let file: DiskFile;
+    try {
+      file = await this.#disk.open(this.path);
+    } catch (error) {
+      // Removed meanwhile, since a snapshot has all of it, durably.
+      if (diskErrorCode(error) === 'ENOENT') return;
+      throw error;
+    }
     try {
       await file.write([bytes], position);
       await syncFile(file);
