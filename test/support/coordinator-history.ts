@@ -85,7 +85,15 @@ class States {
   }
 
   at(key: string, revision: number): CoordinatorEntry | undefined {
-    return this.#byKey.get(key)?.findLast((each) => each.revision <= revision)?.entry;
+    const list = this.#byKey.get(key) ?? [];
+    let low = 0;
+    let high = list.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (list[middle]!.revision <= revision) low = middle + 1;
+      else high = middle;
+    }
+    return list[low - 1]?.entry;
   }
 
   #add(key: string, revision: number, entry: CoordinatorEntry | undefined): void {
