@@ -3,15 +3,23 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Coordinator, CoordinatorEvent } from '../../../broker/coordinator/coordinator.ts';
+import type { Coordinator, CoordinatorEntry, CoordinatorEvent } from '../../../broker/coordinator/coordinator.ts';
 import { openCoordinatorAt } from '../../../broker/coordinator/coordinator-address.ts';
 import { EtcdCoordinator } from '../../../broker/coordinator/etcd.ts';
 import { silentLogger } from '../../../broker/ports/logger.ts';
 import { NodeDisk } from '../../../broker/ports/node-disk.ts';
+import { SeededRandom } from '../../../broker/ports/seeded-random.ts';
 import { systemClock } from '../../../broker/ports/system-clock.ts';
 import { systemRandom } from '../../../broker/ports/system-random.ts';
 import { isBurrowError } from '../../../src/errors/burrow-error.ts';
+import {
+  checkLinearizable,
+  type HistoryItem,
+  mergeHistory,
+  runRandomClient,
+} from '../../support/coordinator-history.ts';
 import { EtcdServer, type EtcdServerOptions, etcdIsThere } from '../../support/etcd-server.ts';
 
 const WAIT = { timeout: 20_000, interval: 20 };
@@ -186,6 +194,57 @@ describe.skipIf(!etcdIsThere())('the coordinator in etcd', { timeout: 90_000 }, 
     await vi.waitFor(() => expect(seen.at(-1)).toBe(acknowledged.at(-1)), WAIT);
     // A change whose answer was lost may have been made a second time.
     expect(seen.filter((value, i) => value !== seen[i - 1])).toEqual(acknowledged);
+  });
+
+  test('what clients are told while members are killed and stopped is linearizable', async () => {
+    const members = await servers(3);
+    const random = new SeededRandom('etcd');
+    const records: HistoryItem[] = [];
+    const told = new Map<number, { set: readonly CoordinatorEntry[]; removed: readonly string[] }>();
+    const observer = await connect(members, 1_000);
+    let missed = 0;
+    observer.watch('', 1, (event) => {
+      if (event.kind === 'changed') told.set(event.revision, event);
+      else missed++;
+    });
+    let goesOn: boolean = true;
+    const clients = [0, 1, 2, 3].map(async (i) =>
+      runRandomClient({
+        coordinator: await connect(members, 1_000),
+        random: random.fork(String(i)),
+        name: `c${i}`,
+        keys: 4,
+        now: () => systemClock.monotonic(),
+        record: (item) => records.push(item),
+        goesOn: () => goesOn,
+      }),
+    );
+    for (let round = 0; round < 8; round++) {
+      const member = random.pick(members);
+      await delay(random.between(100, 700));
+      if (random.chance(0.5)) {
+        await member.kill();
+        await delay(random.between(100, 900));
+        await member.start();
+      } else {
+        member.signal('SIGSTOP');
+        await delay(random.between(100, 1_500));
+        member.signal('SIGCONT');
+      }
+    }
+    goesOn = false;
+    await Promise.all(clients);
+    await vi.waitFor(() => observer.get('k0'), WAIT);
+    const { revision } = await observer.list('');
+    const last = Math.max(0, ...(await observer.list('')).entries.map(({ modRevision }) => modRevision));
+    await vi.waitFor(() => expect([...told.keys()].at(-1)).toBeGreaterThanOrEqual(last), WAIT);
+    // A removal may be the last change, of which no entry tells.
+    await delay(200);
+    expect(revision).toBeGreaterThanOrEqual(last);
+    expect(missed).toBe(0);
+    const history = mergeHistory(records);
+    expect(checkLinearizable(history, told)).toBeUndefined();
+    expect(history.length).toBeGreaterThan(200);
   });
 
   test('without a majority nothing is answered, within the time allowed, and afterwards it goes on', async () => {
