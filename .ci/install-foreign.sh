@@ -15,6 +15,8 @@ need javac default-jdk-headless
 need mvn maven
 need go golang-go
 need "$rabbitmq" rabbitmq-server
+need etcd etcd-server
+need etcdctl etcd-client
 /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || wanted+=(python3 python3-venv)
 /usr/bin/python3 -c 'import confluent_kafka' 2>/dev/null || wanted+=(python3 python3-confluent-kafka)
 
@@ -38,7 +40,7 @@ if [ ${#wanted[@]} -gt 0 ]; then
   fi
 fi
 
-for program in kcat amqp-get javac mvn go python3 "$rabbitmq"; do
+for program in kcat amqp-get javac mvn go python3 etcd etcdctl "$rabbitmq"; do
   command -v "$program" >/dev/null || echo "Missing for the tests with foreign clients: $program" >&2
 done
 exit 0

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { BurrowError } from '../src/errors/burrow-error.ts';
 import { type Broker, Parts } from './broker.ts';
 import type { Coordinator } from './coordinator/coordinator.ts';
+import { openCoordinatorAt } from './coordinator/coordinator-address.ts';
 import { FileCoordinator } from './coordinator/file.ts';
 import { MemoryCoordinator } from './coordinator/memory.ts';
 import { openDataFolder } from './data-folder.ts';
@@ -199,13 +200,18 @@ async function openStorage(
 }
 
 async function openCoordinator(
-  { dataDir }: BrokerSettings,
+  { dataDir, coordinator }: BrokerSettings,
   disk: Disk,
   directory: string,
   logger: Logger,
 ): Promise<Coordinator> {
-  if (dataDir === MEMORY) return new MemoryCoordinator();
-  return FileCoordinator.open({ disk, folder: join(directory, 'coordinator'), logger });
+  if (coordinator !== undefined) {
+    const { NodeDisk } = await import('./ports/node-disk.ts');
+    return openCoordinatorAt(coordinator, { disk: new NodeDisk(), clock: systemClock, random: systemRandom, logger });
+  }
+  if (dataDir === MEMORY) return new MemoryCoordinator({ clock: systemClock });
+  const options = { clock: systemClock, random: systemRandom, logger };
+  return FileCoordinator.open({ disk, folder: join(directory, 'coordinator'), ...options });
 }
 
 /** A batch must fit into half of the journal with room for its frame, and into the memory for what is not written yet. */

@@ -700,6 +700,14 @@ const OPTIONS = {
     max: INT32_MAX,
     sentence: 'Number of this broker, unique in its cluster.',
   },
+  coordinator: {
+    group: 'Node',
+    type: 'string',
+    value: 'coordinator',
+    default: undefined,
+    sentence:
+      'What the brokers of a cluster agree through: file:FOLDER on one machine, etcd://HOST:PORT/PREFIX on several. Default: the data folder, for one broker alone.',
+  },
   rack: {
     group: 'Node',
     type: 'string',

@@ -199,7 +199,9 @@ export function allowedValues(row: OptionRow): string {
 /** A value as one would write it on a command line; empty for none. */
 export function displayValue(row: OptionRow, value: OptionValue): string {
   if (typeof value === 'number' && row.type !== 'port' && 'min' in row) return displayQuantity(row, value);
-  return Array.isArray(value) ? value.join(',') : String(value ?? '');
+  // A password in an address is nothing to show.
+  const text = String(value ?? '').replace(/(:\/\/[^/@:]*:)[^/@]*@/, '$1…@');
+  return Array.isArray(value) ? value.join(',') : text;
 }
 
 function displayQuantity(row: OptionRow, value: number): string {

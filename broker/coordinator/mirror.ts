@@ -65,9 +65,10 @@ export class CoordinatorMirror {
    */
   async transaction(transaction: CoordinatorTransaction): Promise<number | undefined> {
     if (this.#closed) throw new BurrowError('SHUTTING_DOWN');
-    const { committed, revision } = await this.#coordinator.transaction(transaction);
+    const { committed, changed, revision } = await this.#coordinator.transaction(transaction);
     if (committed) {
-      await this.#reached(revision);
+      // A revision at which nothing was changed here is never told.
+      if (changed) await this.#reached(revision);
       return revision;
     }
     for (const { key } of transaction.if ?? []) await this.#refresh(key);

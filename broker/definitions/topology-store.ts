@@ -33,7 +33,7 @@ const POLICY = 'policies';
 /** What others need comes first. */
 const ORDER = [VIRTUAL_HOST, POLICY, EXCHANGE, QUEUE, BINDING];
 /** Keys of one transaction of a sweep: well within the limits of a coordinator. */
-const SWEEP_KEYS = 200;
+const SWEEP_KEYS = 100;
 
 /** Name and id of a virtual host. */
 export interface VirtualHostRef {

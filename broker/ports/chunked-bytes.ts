@@ -37,8 +37,8 @@ export class ChunkedBytes {
       const begin = at % CHUNK_BYTES;
       const wanted = Math.min(CHUNK_BYTES - begin, available - done);
       const chunk = this.#chunks[Math.floor(at / CHUNK_BYTES)];
-      const copied =
-        chunk === undefined ? 0 : chunk.copy(result, done, begin, Math.min(begin + wanted, chunk.byteLength));
+      const end = Math.min(begin + wanted, chunk?.byteLength ?? 0);
+      const copied = chunk === undefined || end <= begin ? 0 : chunk.copy(result, done, begin, end);
       result.fill(0, done + copied, done + wanted);
       done += wanted;
     }

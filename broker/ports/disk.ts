@@ -9,7 +9,7 @@
  */
 export interface Disk {
   /** Opens a file for reading and writing. `create` makes it if absent; without it a missing file is an ENOENT error. */
-  open(path: string, options?: { create?: boolean; truncate?: boolean }): Promise<DiskFile>;
+  open(path: string, options?: OpenOptions): Promise<DiskFile>;
   /** Names (not paths) in a folder, sorted. A missing folder is an ENOENT error. */
   list(folder: string): Promise<string[]>;
   /** Creates a folder and its parents; no error if it exists. */
@@ -24,6 +24,24 @@ export interface Disk {
   exists(path: string): Promise<boolean>;
   /** Bytes free for the broker on the file system that holds `path`. */
   freeBytes(path: string): Promise<number>;
+  /**
+   * Calls `onChange` after the contents of a file have changed, by whichever process, as far as the system tells: some
+   * changes may be told late, together or never, so who must not miss one looks from time to time. Never throws.
+   */
+  watch(path: string, onChange: () => void): DiskWatch;
+}
+
+export interface OpenOptions {
+  readonly create?: boolean;
+  readonly truncate?: boolean;
+  /** For {@link DiskFile.append}, which then is the only way to write. */
+  readonly append?: boolean;
+  /** For a file that may not be ours to write. */
+  readonly readOnly?: boolean;
+}
+
+export interface DiskWatch {
+  close(): void;
 }
 
 export interface DiskFile {
@@ -35,6 +53,12 @@ export interface DiskFile {
   read(position: number, bytes: number): Promise<Buffer>;
   /** Writes all buffers one after the other from `position`, or rejects; after a rejection any part may have been written. */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>;
+  /**
+   * Writes at the end of the file, wherever that is when it takes effect, in one step: what several processes append
+   * lies one after the other and never mixed (O_APPEND; not on network file systems). Needs a file opened with `append`.
+   * After a rejection any part of it, from its start on, may have been written, and others' bytes may follow.
+   */
+  append(bytes: Uint8Array): Promise<void>;
   /** fdatasync: contents and size are durable when it resolves. */
   sync(): Promise<void>;
   truncate(bytes: number): Promise<void>;

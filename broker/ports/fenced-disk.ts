@@ -1,6 +1,6 @@
 /** A disk whose changes can be stopped for good, for a broker that has lost its data folder to another. Reads go on. */
 import type { BurrowError } from '../../src/errors/burrow-error.ts';
-import type { Disk, DiskFile } from './disk.ts';
+import type { Disk, DiskFile, DiskWatch, OpenOptions } from './disk.ts';
 
 export class FencedDisk implements Disk {
   readonly #disk: Disk;
@@ -21,7 +21,7 @@ export class FencedDisk implements Disk {
     return make();
   }
 
-  async open(path: string, options: { create?: boolean; truncate?: boolean } = {}): Promise<DiskFile> {
+  async open(path: string, options: OpenOptions = {}): Promise<DiskFile> {
     const open = (): Promise<DiskFile> => this.#disk.open(path, options);
     const file = await (options.create === true || options.truncate === true ? this.change(open) : open());
     return new FencedFile(this, file);
@@ -58,6 +58,10 @@ export class FencedDisk implements Disk {
   freeBytes(path: string): Promise<number> {
     return this.#disk.freeBytes(path);
   }
+
+  watch(path: string, onChange: () => void): DiskWatch {
+    return this.#disk.watch(path, onChange);
+  }
 }
 
 class FencedFile implements DiskFile {
@@ -79,6 +83,10 @@ class FencedFile implements DiskFile {
 
   write(buffers: readonly Uint8Array[], position: number): Promise<void> {
     return this.#disk.change(() => this.#file.write(buffers, position));
+  }
+
+  append(bytes: Uint8Array): Promise<void> {
+    return this.#disk.change(() => this.#file.append(bytes));
   }
 
   /** Refused too: what was written before must not be promised any more. */

@@ -29,6 +29,8 @@ export class MemoryFile {
   readonly kind = 'file';
   durableName: DurableName | undefined;
   durableNameSequence = -1;
+  /** Told of each write. */
+  readonly watchers = new Set<() => void>();
   /** Open handles and names in folders; without any, the file's space is free again. */
   references = 0;
   /** As programs see it. */

@@ -30,7 +30,7 @@
  *
  * Not in the model: stale or foreign data in new blocks, misdirected writes, a disk that lies about syncs.
  */
-import { assertFileRange, type Disk, type DiskFile } from './disk.ts';
+import { assertFileRange, type Disk, type DiskFile, type DiskWatch, type OpenOptions } from './disk.ts';
 import { type DiskFault, type DiskFaultRule, type DiskOperation, diskError } from './disk-faults.ts';
 import { type DiskCallOptions, DiskCalls } from './memory-disk-calls.ts';
 import {
@@ -83,12 +83,13 @@ export class MemoryDisk implements Disk {
     if (survivor !== undefined) {
       for (const [, file] of filesBelow(this.#root, '')) {
         file.references = 1;
+        file.watchers.clear();
         this.#usedBytes += file.contents.bytes;
       }
     }
   }
 
-  open(path: string, options: { create?: boolean; truncate?: boolean } = {}): Promise<DiskFile> {
+  open(path: string, options: OpenOptions = {}): Promise<DiskFile> {
     const create = options.create === true && this.#lookup(path) === undefined;
     const operation: DiskOperation = { kind: create ? 'create' : 'open', path };
     return this.#calls.call(operation, {
@@ -103,7 +104,7 @@ export class MemoryDisk implements Disk {
         }
         node.references++;
         if (options.truncate === true && node.contents.bytes > 0) this.#resize(node, 0, operation);
-        return new MemoryDiskFile(this, path, node);
+        return new MemoryDiskFile(this, path, node, options);
       },
     });
   }
@@ -205,6 +206,13 @@ export class MemoryDisk implements Disk {
     });
   }
 
+  watch(path: string, onChange: () => void): DiskWatch {
+    const node = this.#lookup(path);
+    if (node?.kind !== 'file') return { close: () => {} };
+    node.watchers.add(onChange);
+    return { close: () => node.watchers.delete(onChange) };
+  }
+
   // What tests and simulations ask for.
 
   /** Makes calls fail from now on, until the returned fault is removed. */
@@ -291,6 +299,16 @@ export class MemoryDisk implements Disk {
     });
   }
 
+  /** @internal Numbered and failing as a write. */
+  appendToFile(file: MemoryFile, path: string, bytes: Uint8Array): Promise<void> {
+    const operation: DiskOperation = { kind: 'write', path, bytes: bytes.byteLength };
+    const append = (count: number): void => this.#write(file, [bytes], file.contents.bytes, count, operation);
+    return this.#calls.call(operation, {
+      all: () => append(bytes.byteLength),
+      some: (random) => append(randomBelow(random, bytes.byteLength + 1)),
+    });
+  }
+
   /** @internal */
   syncFile(file: MemoryFile, path: string): Promise<void> {
     const endSequence = file.nextSequence;
@@ -360,6 +378,7 @@ export class MemoryDisk implements Disk {
       }
     }
     if (file.references > 0) this.#usedBytes += file.contents.bytes - sizeBefore;
+    for (const watcher of file.watchers) queueMicrotask(watcher);
     if (bytesPossible < bytesWanted) throw diskError('ENOSPC', operation);
   }
 
@@ -412,12 +431,14 @@ class MemoryDiskFile implements DiskFile {
   readonly path: string;
   readonly #disk: MemoryDisk;
   readonly #file: MemoryFile;
+  readonly #options: OpenOptions;
   #closed: boolean = false;
 
-  constructor(disk: MemoryDisk, path: string, file: MemoryFile) {
+  constructor(disk: MemoryDisk, path: string, file: MemoryFile, options: OpenOptions) {
     this.path = path;
     this.#disk = disk;
     this.#file = file;
+    this.#options = options;
   }
 
   async read(position: number, bytes: number): Promise<Buffer> {
@@ -427,7 +448,14 @@ class MemoryDiskFile implements DiskFile {
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
     this.#assertOpen('write', position);
+    this.#assertWritable(false);
     return this.#disk.writeFile(this.#file, this.path, buffers, position);
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    this.#assertOpen('write');
+    this.#assertWritable(true);
+    return this.#disk.appendToFile(this.#file, this.path, bytes);
   }
 
   async sync(): Promise<void> {
@@ -449,6 +477,12 @@ class MemoryDiskFile implements DiskFile {
     if (this.#closed) return;
     this.#closed = true;
     this.#disk.release(this.#file);
+  }
+
+  #assertWritable(appending: boolean): void {
+    const { append = false, readOnly = false } = this.#options;
+    const code = readOnly ? 'EBADF' : append === appending ? undefined : 'EINVAL';
+    if (code !== undefined) throw diskError(code, { kind: 'write', path: this.path });
   }
 
   #assertOpen(kind: DiskOperation['kind'], position = 0, bytes = 0): void {

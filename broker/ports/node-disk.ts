@@ -6,7 +6,7 @@
  */
 import fs from 'node:fs';
 import { dirname } from 'node:path';
-import { assertFileRange, type Disk, type DiskFile } from './disk.ts';
+import { assertFileRange, type Disk, type DiskFile, type DiskWatch, type OpenOptions } from './disk.ts';
 
 /** POSIX promises at least 16 and Linux has 1024 buffers per writev. */
 const WRITEV_BUFFERS_MAX = 1024;
@@ -17,12 +17,14 @@ const FILE_MODE = 0o640;
 
 /** Disk on the file system of the machine. Has no state of its own. */
 export class NodeDisk implements Disk {
-  open(path: string, options: { create?: boolean; truncate?: boolean } = {}): Promise<DiskFile> {
-    const { O_RDWR, O_CREAT, O_TRUNC } = fs.constants;
-    const flags = O_RDWR | (options.create === true ? O_CREAT : 0) | (options.truncate === true ? O_TRUNC : 0);
+  open(path: string, options: OpenOptions = {}): Promise<DiskFile> {
+    const { create = false, truncate = false, append = false, readOnly = false } = options;
+    const { O_RDONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = fs.constants;
+    const flags =
+      (readOnly ? O_RDONLY : O_RDWR) | (create ? O_CREAT : 0) | (truncate ? O_TRUNC : 0) | (append ? O_APPEND : 0);
     return new Promise((resolve, reject) => {
       fs.open(path, flags, FILE_MODE, (error, fd) => {
-        if (error === null) resolve(new NodeDiskFile(path, fd));
+        if (error === null) resolve(new NodeDiskFile(path, fd, append));
         else reject(error);
       });
     });
@@ -96,19 +98,33 @@ export class NodeDisk implements Disk {
       fs.statfs(path, (error, stats) => (error === null ? resolve(stats.bavail * stats.bsize) : reject(error)));
     });
   }
+
+  watch(path: string, onChange: () => void): DiskWatch {
+    try {
+      const watcher = fs.watch(path, { persistent: false }, () => onChange());
+      // A watcher that fails tells nothing more, as is allowed.
+      watcher.on('error', () => watcher.close());
+      return watcher;
+    } catch {
+      // The system has no more of them (fs.inotify.max_user_watches), or the file is gone.
+      return { close: () => {} };
+    }
+  }
 }
 
 class NodeDiskFile implements DiskFile {
   readonly path: string;
   readonly #fd: number;
+  readonly #appends: boolean;
   #closing: boolean = false;
   /** Calls that still use the descriptor. */
   #inFlight = 0;
   #whenIdle: (() => void) | undefined;
 
-  constructor(path: string, fd: number) {
+  constructor(path: string, fd: number, appends: boolean) {
     this.path = path;
     this.#fd = fd;
+    this.#appends = appends;
   }
 
   async read(position: number, bytes: number): Promise<Buffer> {
@@ -125,7 +141,14 @@ class NodeDiskFile implements DiskFile {
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
     assertFileRange(position, 0);
+    // Linux would write to the end of such a file, whatever the position.
+    if (this.#appends) throw appendError('write', this.path);
     await this.#use(() => writeFully(this.#fd, buffers, position));
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    if (!this.#appends) throw appendError('append', this.path);
+    await this.#use(() => appendAtOnce(this.#fd, bytes));
   }
 
   sync(): Promise<void> {
@@ -258,6 +281,29 @@ function writeFully(fd: number, buffers: readonly Uint8Array[], position: number
       });
     };
     step();
+  });
+}
+
+/** What one call does not take must not follow in a second one: others' bytes may be in between. */
+function appendAtOnce(fd: number, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fs.write(fd, bytes, 0, bytes.byteLength, null, (error, bytesWritten) => {
+      if (error !== null) reject(error);
+      else if (bytesWritten === bytes.byteLength) resolve();
+      else {
+        // Nothing but a lack of room ends a write to a file early.
+        const text = `ENOSPC: only ${bytesWritten} of ${bytes.byteLength} bytes could be appended`;
+        reject(Object.assign(new Error(text), { code: 'ENOSPC', syscall: 'write' }));
+      }
+    });
+  });
+}
+
+function appendError(syscall: string, path: string): Error {
+  return Object.assign(new Error(`EINVAL: ${syscall} needs another way of opening, '${path}'`), {
+    code: 'EINVAL',
+    syscall,
+    path,
   });
 }
 

@@ -408,6 +408,22 @@ const TABLE = {
     'The broker is shutting down.',
     'Connect to another broker or wait until it is back.',
   ),
+  COORDINATION_UNAVAILABLE: row(
+    104,
+    true,
+    7,
+    undefined,
+    'What the brokers agree through (the coordinator: a shared folder or etcd) cannot be reached.',
+    'Retry; look before a change is made again, since its outcome is unknown. If it lasts, check the coordinator.',
+  ),
+  LEASE_EXPIRED: row(
+    105,
+    false,
+    -1,
+    undefined,
+    'A lease at the coordinator has ended: its holder stood still or was cut off for too long.',
+    'The broker registers again by itself; if it happens often, look for what makes it stand still.',
+  ),
 
   // 120–139: groups
   COORDINATOR_LOADING: row(

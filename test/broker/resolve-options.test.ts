@@ -176,6 +176,12 @@ describe('the table', () => {
     );
   });
 
+  test('shows no password of an address', () => {
+    const row = OPTION_TABLE.get('coordinator')!;
+    expect(displayValue(row, 'etcd://burrow:secret@host:2379/p')).toBe('etcd://burrow:…@host:2379/p');
+    expect(displayValue(row, 'etcd://host:2379/p')).toBe('etcd://host:2379/p');
+  });
+
   test('and docs/configuration.md say the same', () => {
     const expected = Array.from(OPTION_TABLE, ([name, optionRow]) => {
       const value = displayValue(optionRow, optionRow.default);

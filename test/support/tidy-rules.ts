@@ -17,7 +17,7 @@ const LONGER_FILES: ReadonlyMap<string, number> = new Map([
   ['broker/queues/queue.ts', 730],
   ['test/sim/queue-simulation.ts', 660],
   ['src/errors/table.ts', 1000],
-  ['broker/options.ts', 800],
+  ['broker/options.ts', 900],
 ]);
 
 /** Folders of broker/ in the order of imports: each may import what stands before it. */

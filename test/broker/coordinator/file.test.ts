@@ -8,7 +8,21 @@ import { MemoryDisk } from '../../../broker/ports/memory-disk.ts';
 import { SeededRandom } from '../../../broker/ports/seeded-random.ts';
 import { type BurrowError, isBurrowError } from '../../../src/errors/burrow-error.ts';
 
-const LOG_1 = '/c/0000000001.log';
+const ROOT = '0000000001-root.log';
+
+/** The log that is in use. */
+function logOf(disk: MemoryDisk): string {
+  return [...disk.snapshot().keys()].filter((path) => path.endsWith('.log')).at(-1)!;
+}
+
+/** Names of files without what is random in them. */
+async function plainNames(disk: MemoryDisk): Promise<string[]> {
+  return (await disk.list('/c')).map((name) => name.replace(/-[0-9a-f]{12}|\.[0-9a-f]{12}/g, ''));
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 2000; i++) await Promise.resolve();
+}
 
 async function open(disk: MemoryDisk, options: Partial<FileCoordinatorOptions> = {}): Promise<FileCoordinator> {
   const store = await FileCoordinator.open({ disk, folder: '/c', ...options });
@@ -56,24 +70,34 @@ describe('opening again', () => {
     const second = await open(disk);
     expect(await second.list('')).toEqual(before);
     expect(before.entries).toEqual([{ key: 'a', value: '3', createRevision: 1, modRevision: 3 }]);
-    expect(await set(second, 'b', '5')).toEqual({ committed: true, revision: 5 });
+    expect(await set(second, 'b', '5')).toMatchObject({ committed: true, revision: 5 });
     expect((await second.get('b')).entry?.createRevision).toBe(5);
     const third = await open(disk);
     expect((await third.list('')).revision).toBe(5);
   });
 
-  test('a watch from before the restart is told that it must list again', async () => {
+  test('a watch goes on after a restart as far as the log reaches, and is told where it does not', async () => {
     const disk = new MemoryDisk();
-    const first = await open(disk);
+    const told = async (store: FileCoordinator, from: number): Promise<unknown[]> => {
+      const events: CoordinatorEvent[] = [];
+      store.watch('', from, (event) => events.push(event));
+      await new Promise((resolve) => setImmediate(resolve));
+      return events.map((event) => (event.kind === 'changed' ? event.revision : event.kind));
+    };
+    const first = await open(disk, { compactBytesMin: 2000 });
     await set(first, 'a', '1');
+    await set(first, 'b', '2');
     await first.close();
-    const second = await open(disk);
-    const events: CoordinatorEvent[] = [];
-    second.watch('', 1, (event) => events.push(event));
-    second.watch('', 2, (event) => events.push(event));
-    await set(second, 'b', '2');
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(events.map((event) => (event.kind === 'changed' ? event.revision : event.kind))).toEqual(['compacted', 2]);
+    const second = await open(disk, { compactBytesMin: 2000 });
+    await set(second, 'c', '3');
+    expect(await told(second, 1)).toEqual([1, 2, 3]);
+    await set(second, 'd', 'x'.repeat(9000));
+    await set(second, 'd', '');
+    await settle();
+    await second.close();
+    const third = await open(disk);
+    expect(await told(third, 5)).toEqual(['compacted']);
+    expect(await told(third, 6)).toEqual([]);
   });
 
   test('an acknowledged transaction survives a power loss that keeps only what was synced', async () => {
@@ -99,15 +123,9 @@ describe('cost', () => {
       },
     });
     const store = await open(disk);
-    for (let i = 0; i < entries; i += 1000) {
-      const batch = Array.from({ length: Math.min(1000, entries - i) }, (_, j) => ({
-        key: `topics/${i + j}`,
-        value: '{}',
-      }));
-      await store.transaction({ set: batch });
-    }
+    await Promise.all(Array.from({ length: entries }, (_, i) => set(store, `topics/${i}`, '{}')));
     // Lets a compaction that these have started come to its end.
-    for (let i = 0; i < 2000; i++) await Promise.resolve();
+    await settle();
     counting = true;
     await set(store, 'topics/5', '{"changed":true}');
     counting = false;
@@ -119,7 +137,8 @@ describe('cost', () => {
     const many = await writtenByOneChange(100_000);
     expect(few.operations).toBe(2);
     expect(many.operations).toBe(2);
-    expect(Math.abs(many.bytes - few.bytes)).toBeLessThanOrEqual(8);
+    // Revisions and positions have more digits.
+    expect(Math.abs(many.bytes - few.bytes)).toBeLessThanOrEqual(16);
   });
 
   test('compaction writes a constant factor of what changes write, and bounds the space', async () => {
@@ -140,9 +159,9 @@ describe('cost', () => {
       spaceMax = Math.max(spaceMax, disk.usedBytes);
     }
     expect(written / appended).toBeLessThan(1.7);
-    expect(written / appended).toBeGreaterThan(1.2);
+    expect(written / appended).toBeGreaterThan(1.1);
     // Two snapshots of 300 entries, two logs of twice that.
-    expect(spaceMax).toBeLessThan(300 * 130 * 8);
+    expect(spaceMax).toBeLessThan(300 * 250 * 8);
   });
 
   test('concurrent transactions share syncs', async () => {
@@ -168,22 +187,23 @@ describe('cost', () => {
       renames++;
     };
     const store = await open(disk, { compactBytesMin: 500 });
-    for (let i = 0; i < 40; i++) await set(store, `k${i}`, 'x'.repeat(50));
-    expect(await disk.list('/c')).toEqual(['0000000001.log', '0000000002.log', '0000000002.snapshot.tmp']);
+    for (let i = 0; i < 120; i++) await set(store, `k${i % 40}`, 'x'.repeat(50));
+    expect(await plainNames(disk)).toEqual([ROOT, '0000000002.log', '0000000003.log', '0000000003.snapshot.tmp']);
     const before = await store.list('');
     expect(before.entries).toHaveLength(40);
     const crashed = disk.snapshot();
     release();
     await store.close();
     expect(renames).toBe(1);
-    expect(await disk.list('/c')).toEqual(['0000000002.log', '0000000002.snapshot']);
+    expect(await plainNames(disk)).toEqual([ROOT, '0000000003.log', '0000000003.snapshot']);
     expect(await (await open(disk)).list('')).toEqual(before);
 
     const other = new MemoryDisk();
     await other.makeDirectory('/c');
     for (const [path, bytes] of crashed) await (await other.open(path, { create: true })).write([bytes], 0);
     expect(await (await open(other)).list('')).toEqual(before);
-    expect(await other.list('/c')).toEqual(['0000000001.log', '0000000002.log']);
+    // Nobody knows whether the writer of the draft lives.
+    expect(await plainNames(other)).toEqual([ROOT, '0000000002.log', '0000000003.log', '0000000003.snapshot.tmp']);
   });
 });
 
@@ -193,7 +213,7 @@ describe('damage', () => {
     const disk = new MemoryDisk();
     const store = await open(disk);
     const starts: number[] = [];
-    const sizeNow = () => disk.snapshot().get(LOG_1)!.byteLength;
+    const sizeNow = () => disk.snapshot().get(logOf(disk))!.byteLength;
     for (let i = 0; i < 3; i++) {
       starts.push(sizeNow());
       await set(store, `key${i}`, 'v'.repeat(700));
@@ -209,14 +229,15 @@ describe('damage', () => {
     const random = new SeededRandom('flips');
     for (let round = 0; round < 300; round++) {
       const { disk } = await threeChanges();
+      const log = logOf(disk);
       const position = round < 64 ? starts[2]! + (round % 16) : random.below(bytes);
-      disk.flipBit(LOG_1, position, random.below(8));
+      disk.flipBit(log, position, random.below(8));
       const error = await failure(FileCoordinator.open({ disk, folder: '/c' }));
       expect(error.code, `bit at ${position}`).toBe('STORAGE_CORRUPT');
-      expect(error.fields['file']).toBe(LOG_1);
+      expect(error.fields['file']).toBe(log);
       const frame = [0, ...starts].findLast((start) => start <= position)!;
       expect(error.fields['position']).toBe(frame);
-      expect(error.message).toContain(LOG_1);
+      expect(error.message).toContain(log);
       expect(error.message).toContain(String(frame));
     }
   });
@@ -234,10 +255,10 @@ describe('damage', () => {
     tears.push((bytes) => Buffer.concat([bytes.subarray(0, last), Buffer.alloc(100_000)]));
     for (const tear of tears) {
       const { disk } = await threeChanges();
-      await fileOf(disk, LOG_1, tear);
+      await fileOf(disk, logOf(disk), tear);
       const store = await open(disk);
       expect(Object.keys(await values(store))).toEqual(['key0', 'key1']);
-      expect(await set(store, 'next', 'n')).toEqual({ committed: true, revision: 3 });
+      expect(await set(store, 'next', 'n')).toMatchObject({ committed: true, revision: 3 });
       const again = await open(disk.crash(new SeededRandom(0), 'lost'));
       expect(Object.keys(await values(again))).toEqual(['key0', 'key1', 'next']);
     }
@@ -248,7 +269,7 @@ describe('damage', () => {
     const { starts } = await threeChanges();
     for (let sector = 512; sector + 512 < starts[2]!; sector += 512) {
       const { disk } = await threeChanges();
-      await fileOf(disk, LOG_1, (bytes) => void bytes.fill(0, sector, sector + 512));
+      await fileOf(disk, logOf(disk), (bytes) => void bytes.fill(0, sector, sector + 512));
       expect((await failure(FileCoordinator.open({ disk, folder: '/c' }))).code).toBe('STORAGE_CORRUPT');
     }
   });
@@ -256,26 +277,31 @@ describe('damage', () => {
   test('a missing log or snapshot is noticed', async () => {
     const compacted = async (): Promise<MemoryDisk> => {
       const disk = new MemoryDisk();
-      const store = await open(disk, { compactBytesMin: 1000 });
-      for (let i = 0; i < 10; i++) {
-        await set(store, `k${i}`, 'x'.repeat(100));
-        for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+      const store = await open(disk, { compactBytesMin: 1500 });
+      for (let i = 0; i < 20; i++) {
+        await set(store, `k${i % 5}`, 'x'.repeat(100));
+        await settle();
       }
       await store.close();
       return disk;
     };
-    const files = [...(await compacted()).snapshot().keys()];
-    expect(files).toEqual(['/c/0000000002.log', '/c/0000000002.snapshot']);
-    for (const path of files) {
+    const log = /-[0-9a-f]{12}\.log$/;
+    const snapshot = /-[0-9a-f]{12}\.snapshot$/;
+    expect([...(await compacted()).snapshot().keys()]).toEqual([
+      `/c/${ROOT}`,
+      expect.stringMatching(log),
+      expect.stringMatching(snapshot),
+    ]);
+    for (const pattern of [log, snapshot]) {
       const disk = await compacted();
-      await disk.remove(path);
+      await disk.remove([...disk.snapshot().keys()].find((path) => pattern.test(path))!);
       const error = await failure(FileCoordinator.open({ disk, folder: '/c' }));
       expect(error.code).toBe('STORAGE_CORRUPT');
       expect(error.message).toMatch(/missing/);
     }
     for (let round = 0; round < 100; round++) {
       const disk = await compacted();
-      const path = '/c/0000000002.snapshot';
+      const path = [...disk.snapshot().keys()].find((name) => snapshot.test(name))!;
       const random = new SeededRandom(round);
       if (round % 2 === 0) disk.flipBit(path, random.below(disk.snapshot().get(path)!.byteLength), random.below(8));
       else await fileOf(disk, path, (bytes) => bytes.subarray(0, random.below(bytes.byteLength)));
@@ -283,55 +309,59 @@ describe('damage', () => {
     }
   });
 
-  test('a log that does not go on where the files before it end is refused', async () => {
-    const { disk } = await threeChanges();
-    const file = await disk.open('/c/0000000002.log', { create: true });
-    await file.write([encodeFrame({ format: 1, kind: 'log', revision: 5 }), encodeFrame([[6, [['k', 'v']], []]])], 0);
-    const error = await failure(FileCoordinator.open({ disk, folder: '/c' }));
-    expect(error.code).toBe('STORAGE_CORRUPT');
-    expect(error.message).toContain('goes on from revision 5');
-  });
-
   test('frames with a right checksum and wrong contents are refused, not believed', async () => {
-    const header = { format: 1, kind: 'log', revision: 0 };
+    const header = { format: 2, kind: 'log' };
     for (const frames of [
-      [null, [[1, [], ['a']]]],
-      [{ ...header, kind: 'snapshot' }, [[1, [], ['a']]]],
-      [{ ...header, revision: -1 }, [[1, [], ['a']]]],
+      [null],
+      [{ ...header, kind: 'snapshot' }],
       [header, { not: 'a list' }],
-      [header, [[1, [['key only']], []]]],
-      [header, [[1.5, [], []]]],
-      [header, [[2, [], ['a']]]],
-      [header, [[1, [], [7]]]],
+      [header, ['s', 1, 0, 0]],
+      [header, ['s', 1, 0, 0, { not: 'a list' }]],
+      [header, ['s', 1, 0, 0, [[0, [], [['key only']], []]]]],
+      [header, ['s', 1.5, 0, 0, []]],
+      [header, ['s', 1, 0, 0, [[0, [], [], [7]]]]],
+      [header, ['s', 1, 0, 0, [[1, 'lease', -1]]]],
+      [header, ['s', 1, 0, 0, [[7, 'lease']]]],
+      // Says that more was there before it than is.
+      [header, ['s', 1, 2, 50, []]],
+      [header, ['s', 1, 0, 0, '../elsewhere']],
     ]) {
       const disk = new MemoryDisk();
       await disk.makeDirectory('/c');
-      const file = await disk.open(LOG_1, { create: true });
+      const file = await disk.open(`/c/${ROOT}`, { create: true });
       await file.write(frames.map(encodeFrame), 0);
-      expect((await failure(FileCoordinator.open({ disk, folder: '/c' }))).code).toBe('STORAGE_CORRUPT');
+      const error = await failure(FileCoordinator.open({ disk, folder: '/c' }));
+      expect(error.code, JSON.stringify(frames)).toBe('STORAGE_CORRUPT');
     }
   });
 
-  test('files of a newer format are refused as such', async () => {
-    const disk = new MemoryDisk();
-    await disk.makeDirectory('/c');
-    const file = await disk.open(LOG_1, { create: true });
-    await file.write([encodeFrame({ format: 2, kind: 'log', revision: 0 }), encodeFrame({})], 0);
-    expect((await failure(FileCoordinator.open({ disk, folder: '/c' }))).code).toBe('DATA_FOLDER_VERSION');
+  test('files of another format are refused as such', async () => {
+    for (const name of [ROOT, '0000000001.log']) {
+      const disk = new MemoryDisk();
+      await disk.makeDirectory('/c');
+      const file = await disk.open(`/c/${name}`, { create: true });
+      await file.write([encodeFrame({ format: name === ROOT ? 3 : 1, kind: 'log' }), encodeFrame({})], 0);
+      const error = await failure(FileCoordinator.open({ disk, folder: '/c' }));
+      expect(error.code).toBe('DATA_FOLDER_VERSION');
+      expect(error.message).toContain(name);
+    }
   });
 
   test('files of others in the folder are left alone', async () => {
     const { disk } = await threeChanges();
-    for (const name of ['README', '0000000001.log.bak', '1.log', '0000000000.snapshot.tmp']) {
-      await disk.open(`/c/${name}`, { create: true });
-    }
-    await open(disk);
-    expect(await disk.list('/c')).toEqual(['0000000001.log', '0000000001.log.bak', '1.log', 'README']);
+    for (const name of ['README', '0000000001.log.bak', '1.log']) await disk.open(`/c/${name}`, { create: true });
+    const store = await open(disk, { compactBytesMin: 100 });
+    for (let i = 0; i < 100; i++) await set(store, 'a', '');
+    await settle();
+    await store.close();
+    const left = await plainNames(disk);
+    expect(left).toEqual(expect.arrayContaining(['0000000001.log.bak', '1.log', 'README']));
+    expect(left).not.toContain('0000000002.log');
   });
 });
 
 describe('a failing disk', () => {
-  test('after a failed sync everything that waited and all that comes is refused, reads go on, watches are told', async () => {
+  test('after a failed sync everything that waited and all that comes is refused, also reads, and watches are told', async () => {
     const disk = new MemoryDisk();
     const store = await open(disk, { commitTransactionsMax: 1 });
     await set(store, 'a', '1');
@@ -341,7 +371,8 @@ describe('a failing disk', () => {
     const errors = await Promise.all([failure(set(store, 'b', '2')), failure(set(store, 'c', '3'))]);
     expect(errors.map(({ code }) => code)).toEqual(['STORAGE_ERROR', 'STORAGE_ERROR']);
     expect((await failure(set(store, 'd', '4'))).code).toBe('STORAGE_ERROR');
-    expect(await values(store)).toEqual({ a: '1' });
+    // What they would find might be what was lost.
+    expect((await failure(store.get('a'))).code).toBe('STORAGE_ERROR');
     await new Promise((resolve) => setImmediate(resolve));
     store.watch('', 1, (event) => events.push(event));
     await new Promise((resolve) => setImmediate(resolve));
@@ -386,9 +417,10 @@ describe('a failing disk', () => {
       expect((await failure(set(store, 'big', 'x'.repeat(500)))).code).toBe('STORAGE_FULL');
     }
     expect(await values(store)).toEqual({ a: '1' });
+    disk.capacityBytes += 100;
     await set(store, 'small', '2');
     disk.capacityBytes += 10_000;
-    expect(await set(store, 'big', 'x'.repeat(500))).toEqual({ committed: true, revision: 3 });
+    expect(await set(store, 'big', 'x'.repeat(500))).toMatchObject({ committed: true, revision: 3 });
     const after = await open(disk.crash(new SeededRandom(0), 'lost'));
     expect(Object.keys(await values(after))).toEqual(['a', 'big', 'small']);
   });
@@ -401,30 +433,28 @@ describe('a failing disk', () => {
       code: 'ENOSPC',
       when: ({ path }) => path.includes('snapshot'),
     });
-    for (let i = 0; i < 40; i++) await set(store, `k${i}`, 'x'.repeat(100));
-    for (let i = 0; i < 200; i++) await Promise.resolve();
+    for (let i = 0; i < 120; i++) await set(store, `k${i % 40}`, 'x'.repeat(100));
+    await settle();
     expect(full.hits).toBeGreaterThan(0);
     expect((await disk.list('/c')).filter((name) => name.includes('snapshot'))).toEqual([]);
     full.remove();
-    for (let i = 0; i < 40; i++) await set(store, `k${i}`, 'y'.repeat(100));
-    for (let i = 0; i < 200; i++) await Promise.resolve();
-    const files = await disk.list('/c');
+    for (let i = 0; i < 160; i++) await set(store, `k${i % 40}`, 'y'.repeat(100));
+    await settle();
+    const files = await plainNames(disk);
     expect(files.filter((name) => name.endsWith('snapshot'))).toHaveLength(1);
-    expect(files).toHaveLength(2);
+    expect(files).toHaveLength(3);
     const before = await store.list('');
     expect(await (await open(disk.crash(new SeededRandom(0), 'lost'))).list('')).toEqual(before);
   });
 
-  test('a compaction that fails otherwise is not tried again before a restart, and costs nothing but space', async () => {
+  test('a compaction that fails otherwise costs nothing but space', async () => {
     for (const kind of ['create', 'write', 'sync', 'rename', 'syncDirectory'] as const) {
       const disk = new MemoryDisk();
       const store = await open(disk, { compactBytesMin: 1000 });
-      const fault = disk.inject({
-        on: kind,
-        times: 1,
-        when: ({ path }) => kind === 'syncDirectory' || !path.endsWith(LOG_1),
-      });
-      for (let i = 0; i < 40; i++) await set(store, `k${i}`, 'x'.repeat(100));
+      const log = logOf(disk);
+      const fault = disk.inject({ on: kind, times: 1, when: ({ path }) => path !== log });
+      for (let i = 0; i < 160; i++) await set(store, `k${i % 40}`, 'x'.repeat(100));
+      await settle();
       expect(fault.hits, kind).toBe(1);
       const before = await store.list('');
       expect(before.entries).toHaveLength(40);
@@ -442,7 +472,7 @@ describe('a failing disk', () => {
     }
     const disk = new MemoryDisk();
     await set(await open(disk), 'a', '1');
-    for (const kind of ['open', 'read', 'size', 'truncate', 'write', 'sync'] as const) {
+    for (const kind of ['open', 'read', 'write', 'sync', 'list'] as const) {
       const fault = disk.inject({ on: kind });
       expect((await failure(FileCoordinator.open({ disk, folder: '/c' }))).code, kind).toBe('STORAGE_ERROR');
       fault.remove();

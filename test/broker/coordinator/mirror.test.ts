@@ -83,6 +83,7 @@ describe('a mirror of a prefix', () => {
       list: (prefix) => coordinator.list(prefix),
       transaction: (transaction) => coordinator.transaction(transaction),
       watch: (prefix, from, onEvent) => coordinator.watch(prefix, from, (event) => late.push(() => onEvent(event))),
+      grantLease: (ttlMs) => coordinator.grantLease(ttlMs),
       close: () => coordinator.close(),
     };
     const { mirror, told, copy } = await open(slow);

@@ -230,6 +230,7 @@ describe('topics', () => {
       get: (key) => coordinator.get(key),
       list: (prefix) => coordinator.list(prefix),
       transaction: (transaction) => coordinator.transaction(transaction),
+      grantLease: (ttlMs) => coordinator.grantLease(ttlMs),
       close: () => coordinator.close(),
       watch: (prefix, from, onEvent) => {
         if (deliver !== undefined) return coordinator.watch(prefix, from, onEvent);
@@ -350,6 +351,7 @@ describe('topics', () => {
       get: (key) => inner.get(key),
       list: (prefix) => inner.list(prefix),
       watch: (prefix, from, onEvent) => inner.watch(prefix, from, onEvent),
+      grantLease: (ttlMs) => inner.grantLease(ttlMs),
       close: () => inner.close(),
       transaction: async (transaction) => {
         attempts++;

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Disk, type DiskFile, diskErrorCode } from '../../../broker/ports/disk.ts';
 import { MemoryDisk } from '../../../broker/ports/memory-disk.ts';
 import { NodeDisk } from '../../../broker/ports/node-disk.ts';
@@ -58,6 +58,67 @@ describe.each([
     await file.write([], 500);
     await file.write([Buffer.alloc(0)], 500);
     expect(await file.size()).toBe(15);
+  });
+
+  test('what several handles append lies one after the other, whatever each has read or written before', async () => {
+    const { disk, root } = await make();
+    const path = join(root, 'log');
+    const files = await Promise.all(
+      [1, 2, 3].map(() => disk.open(path, { create: true, append: true }) as Promise<DiskFile>),
+    );
+    const pieces: string[] = [];
+    await Promise.all(
+      Array.from({ length: 60 }, (_unused, i) => {
+        const piece = `[${i}:${'x'.repeat(i * 37)}]`;
+        pieces.push(piece);
+        return files[i % 3]!.append(Buffer.from(piece));
+      }),
+    );
+    const text = (await files[0]!.read(0, 1 << 20)).toString();
+    expect(text.match(/\[\d+:x*\]/g)?.sort()).toEqual(pieces.sort());
+    expect(text).toHaveLength(pieces.join('').length);
+    expect(await code(files[0]!.write([Buffer.from('no')], 0))).toBe('EINVAL');
+    const plain = await openNew(disk, path);
+    expect(await code(plain.append(Buffer.from('no')))).toBe('EINVAL');
+    await plain.write([Buffer.from('<')], 0);
+    expect((await files[1]!.read(0, 1)).toString()).toBe('<');
+    for (const file of files) await file.close();
+    expect(await code(files[0]!.append(Buffer.from('no')))).toBe('EBADF');
+  });
+
+  test('a watch tells of changes by other handles until it is closed; one of nothing tells nothing', async () => {
+    const { disk, root } = await make();
+    const path = join(root, 'log');
+    const file = await disk.open(path, { create: true, append: true });
+    onTestFinished(() => file.close());
+    let told = 0;
+    const watch = disk.watch(path, () => told++);
+    await vi.waitFor(async () => {
+      await file.append(Buffer.from('more'));
+      expect(told).toBeGreaterThan(0);
+    });
+    watch.close();
+    watch.close();
+    disk.watch(join(root, 'absent'), () => {}).close();
+  });
+
+  test('a file that is opened for reading only is not written to', async () => {
+    const { disk, root } = await make();
+    const path = join(root, 'a');
+    await (await openNew(disk, path)).write([Buffer.from('hello')], 0);
+    const file = await disk.open(path, { readOnly: true });
+    onTestFinished(() => file.close());
+    expect((await file.read(0, 9)).toString()).toBe('hello');
+    expect(await code(file.write([Buffer.from('x')], 0))).toBe('EBADF');
+  });
+
+  test('what a file was extended by reads as zeros, from anywhere in it', async () => {
+    const { disk, root } = await make();
+    const file = await openNew(disk, join(root, 'a'));
+    await file.write([Buffer.from('hello')], 0);
+    await file.truncate(50_000);
+    expect((await file.read(30_000, 50_000)).equals(Buffer.alloc(20_000))).toBe(true);
+    expect((await file.read(3, 5)).toString('latin1')).toBe('lo\0\0\0');
   });
 
   test('a write of more buffers than one writev takes is complete', async () => {
