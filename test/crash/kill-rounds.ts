@@ -266,10 +266,10 @@ class KillRounds {
   }
 
   async #checkStatus(client: Client, place: PartitionFacts) {
-    const knownEnd = place.records.length;
+    const { known } = place;
     const status = (await client.admin().partitionStatus(place.topic))[place.partition]!;
     if (status.failure !== undefined) throw new Error(`${place.key} does not work`, { cause: status.failure });
-    place.check(status, knownEnd);
+    place.check(status, known);
     if (place.retentionBytes !== undefined && status.logStartOffset > 0) this.#retentionWorked = true;
     return status;
   }

@@ -31,6 +31,12 @@ export interface ReportedPartition {
 }
 
 /** What is known of one partition. */
+export interface KnownPartition {
+  readonly end: number;
+  readonly removedTo: number;
+  readonly jumpedTo: number;
+}
+
 export class PartitionFacts {
   readonly topic: string;
   readonly partition: number;
@@ -61,11 +67,17 @@ export class PartitionFacts {
     return this.retentionBytes !== undefined || this.removalAsked > 0;
   }
 
+  /** What a broker that is asked from now on must know. */
+  get known(): KnownPartition {
+    return { end: this.records.length, removedTo: this.removalAcknowledged, jumpedTo: this.jumpedTo };
+  }
+
   /**
    * Holds what a broker reports against what is known.
-   * @param knownEnd - `records.length` before the broker was asked
+   * @param known - before the broker was asked: the load goes on while its answer is under way
    */
-  check({ logStartOffset, highWatermark, bytes }: ReportedPartition, knownEnd: number): void {
+  check({ logStartOffset, highWatermark, bytes }: ReportedPartition, known: KnownPartition): void {
+    const { end: knownEnd, removedTo, jumpedTo } = known;
     if (highWatermark < knownEnd) {
       throw new Error(`${this.key} ends at ${highWatermark}, but ${tell(this.records[knownEnd - 1])} is lost`);
     }
@@ -74,11 +86,11 @@ export class PartitionFacts {
         `${this.key} went back: ${logStartOffset} to ${highWatermark}, before ${this.#logStartSeen} to ${this.#highWatermarkSeen}`,
       );
     }
-    if (logStartOffset < this.jumpedTo) {
-      throw new Error(`${this.key} starts at ${logStartOffset}, but a reader found nothing before ${this.jumpedTo}`);
+    if (logStartOffset < jumpedTo) {
+      throw new Error(`${this.key} starts at ${logStartOffset}, but a reader found nothing before ${jumpedTo}`);
     }
-    if (logStartOffset < this.removalAcknowledged) {
-      throw new Error(`${this.key} starts at ${logStartOffset}; its removal to ${this.removalAcknowledged} is lost`);
+    if (logStartOffset < removedTo) {
+      throw new Error(`${this.key} starts at ${logStartOffset}; its removal to ${removedTo} is lost`);
     }
     if (logStartOffset > this.removalAsked) {
       if (this.retentionBytes === undefined) {
