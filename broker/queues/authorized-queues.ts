@@ -65,7 +65,7 @@ export class AuthorizedQueues implements QueueService {
   /** Also ends, as if the broker had ended it, when the user is deleted. */
   openSession(virtualHost: string, onEnded: (error: BurrowError) => void): QueueSession {
     const id = this.virtualHostId(virtualHost);
-    if (id === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost '${virtualHost}' not found`);
+    if (id === undefined) throw new BurrowError('VHOST_NOT_FOUND', `vhost ${virtualHost} not found`);
     const ref = { name: virtualHost, id };
     const control = this.#control;
     const identity = this.#identity;
