@@ -2,8 +2,8 @@
  * Who a connection speaks for, and what that one may do. The model is RabbitMQ's: a user enters the virtual hosts it has permissions for, and
  * there may configure, write to and read from what matches its patterns; tags are for what belongs to no virtual host.
  *
- * While there are no users at all, everybody on this machine is let in and may do everything, under whatever name and password a protocol
- * wants: so a program runs with those of its configuration. That ends with the first user, also for connections that are open.
+ * While there are no users at all, everybody on this machine is let in and may do everything, as `guest` with password `guest` where a protocol
+ * wants a login. That ends with the first user, also for connections that are open.
  */
 import { BurrowError } from '../../src/errors/burrow-error.ts';
 import type { Access, Operation, User } from './user.ts';
@@ -60,8 +60,7 @@ export class AccessControl {
     isLoopback: boolean,
   ): Identity | undefined | Promise<Identity | undefined> {
     if (this.#users.isEmpty) {
-      const anybody = this.withoutLogin(isLoopback);
-      return anybody && { ...anybody, name };
+      return name === GUEST && password === GUEST ? this.withoutLogin(isLoopback) : undefined;
     }
     if (name === GUEST && !isLoopback) return undefined;
     const found = this.#users.withPassword(name, password);

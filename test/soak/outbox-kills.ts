@@ -4,11 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-
-const EXAMPLES = fileURLToPath(
-  new URL(import.meta.url.includes('/dist/') ? '../../examples/run.js' : '../../dist/examples/run.js', import.meta.url),
-);
+import { built } from '../../bench/support/built.ts';
 
 export interface OutboxFigures {
   readonly orders: number;
@@ -24,7 +20,7 @@ export interface OutboxFigures {
 export async function runOutboxKills(options: { readonly kills: number; readonly seed: number }) {
   const { kills, seed } = options;
   const words = ['outbox', '--kills', String(kills), '--seed', String(seed)];
-  const child = spawn(process.execPath, [EXAMPLES, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [built('examples/run.js'), ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {

@@ -54,7 +54,7 @@ test('amqpFrameMax, amqpChannelMax and amqpHeartbeat are what is offered, and ho
   const greedy = await open();
   for (const channel of [1, 2, 3]) await greedy.openChannel(channel);
   greedy.method(4, 'channel.open', {});
-  expect(await greedy.expect('connection.close')).toMatchObject({ replyCode: 530, classId: 20, methodId: 10 });
+  expect(await greedy.expect('connection.close')).toMatchObject({ replyCode: 530 });
   const large = await open();
   await large.openChannel(1);
   large.send(methodFrame(1, 'basic.publish', publishArguments), headerFrame(1, 9000), bodyFrame(1, Buffer.alloc(9000)));

@@ -396,15 +396,15 @@ describe('a login', () => {
     await admin.expect('tx.select-ok', 1);
   });
 
-  test('without users is anybody’s, and ends with the first user', async () => {
+  test('without users is guest’s, and ends with the first user', async () => {
     const bed = await start();
-    const client = await bed.open('whoever');
+    const client = await bed.open('guest');
     await bed.broker.users.add({ name: 'admin', password: 'admin', tags: ['administrator'] });
     expect((await client.expect('connection.close')).replyCode).toBe(320);
     const again = await bed.connect();
     again.send(PROTOCOL_HEADER);
     await again.expect('connection.start');
-    again.startOk({ user: 'whoever', capabilities: ['authentication_failure_close'] });
+    again.startOk({ user: 'guest', capabilities: ['authentication_failure_close'] });
     expect((await again.expect('connection.close')).replyCode).toBe(403);
   });
 
