@@ -30,8 +30,10 @@ export class ChangeHistory {
   readonly #revisionsMax: number;
   readonly #charactersMax: number;
   readonly #watchers = new Set<Watcher>();
-  /** The last changes, oldest first. Invariant: their revisions are consecutive and end at `#revision`. */
+  /** The last changes, oldest first, from `#first` on. Invariant: their revisions are consecutive and end at `#revision`. */
   readonly #changes: StoreChange[] = [];
+  /** What stands before it is forgotten; removed together, since to remove each by itself would move all others. */
+  #first = 0;
   #characters = 0;
   #revision = 0;
   #delivering: boolean = false;
@@ -54,6 +56,7 @@ export class ChangeHistory {
   restart(revision: number): void {
     this.#revision = revision;
     this.#changes.length = 0;
+    this.#first = 0;
     this.#characters = 0;
     this.#deliverSoon();
   }
@@ -67,10 +70,10 @@ export class ChangeHistory {
 
   /** What a watch has to be told that was told of everything before `fromRevision`. */
   eventsFrom(prefix: string, fromRevision: number): CoordinatorEvent[] {
-    const firstKnown = this.#changes[0]?.revision ?? this.#revision + 1;
+    const firstKnown = this.#changes[this.#first]?.revision ?? this.#revision + 1;
     if (fromRevision < firstKnown) return [{ kind: 'compacted' }];
     const events: CoordinatorEvent[] = [];
-    for (let index = fromRevision - firstKnown; index < this.#changes.length; index++) {
+    for (let index = this.#first + fromRevision - firstKnown; index < this.#changes.length; index++) {
       const change = this.#changes[index]!;
       const set = change.set.filter(({ key }) => key.startsWith(prefix));
       const removed = change.removed.filter((key) => key.startsWith(prefix));
@@ -92,18 +95,19 @@ export class ChangeHistory {
   }
 
   #forget(): void {
-    let dropped = 0;
     while (
-      this.#changes.length - dropped > this.#revisionsMax ||
-      (this.#characters > this.#charactersMax && this.#changes.length - dropped > 1)
+      this.#changes.length - this.#first > this.#revisionsMax ||
+      (this.#characters > this.#charactersMax && this.#changes.length - this.#first > 1)
     ) {
       // What nobody was told yet stays until the microtask that tells it.
-      const oldest = this.#changes[dropped]!;
+      const oldest = this.#changes[this.#first]!;
       if (this.#someoneWaitsFor(oldest.revision)) break;
       this.#characters -= charactersOf(oldest);
-      dropped++;
+      this.#first++;
     }
-    if (dropped > 0) this.#changes.splice(0, dropped);
+    if (this.#first * 2 <= this.#changes.length) return;
+    this.#changes.splice(0, this.#first);
+    this.#first = 0;
   }
 
   #someoneWaitsFor(revision: number): boolean {

@@ -85,7 +85,7 @@ export interface CoordinatorLease {
    */
   readonly deadlineMs: number;
   /**
-   * Renews the lease and moves `deadlineMs`. Nobody does so by himself: see `lease-keeper.ts`.
+   * Renews the lease and moves `deadlineMs`. Nothing else does so: its holder calls it, several times within a ttl.
    * @throws BurrowError LEASE_EXPIRED: it has ended, and its keys are gone. COORDINATION_UNAVAILABLE or STORAGE_FULL:
    * unknown; try again before the deadline. STORAGE_ERROR or SHUTTING_DOWN: this session is over.
    */

@@ -59,7 +59,7 @@ export function* scanFrames(bytes: Buffer, position: number): Generator<ScannedF
     }
     const next = bytes.indexOf(MAGIC, at + 1);
     const regionEnd = next < 0 ? bytes.byteLength : next;
-    const cutShort = regionEnd < (end ?? at + HEADER_BYTES);
+    const cutShort = withoutCutMagics(bytes, at, regionEnd) < (end ?? at + HEADER_BYTES);
     if (!cutShort && !lacksSector(bytes, at, regionEnd, position)) {
       yield { kind: 'damaged', begin };
       return;
@@ -68,6 +68,20 @@ export function* scanFrames(bytes: Buffer, position: number): Generator<ScannedF
     yield { kind: 'torn', begin, end: position + next };
     at = next;
   }
+}
+
+/**
+ * Where what began at `begin` ends, if behind it there is nothing but frames of which not even the magic was written: a full
+ * disk takes fewer bytes with every attempt.
+ */
+function withoutCutMagics(bytes: Buffer, begin: number, end: number): number {
+  let at = end;
+  for (let length = 1; length < MAGIC.byteLength; length++) {
+    if (at - length < begin || !bytes.subarray(at - length, at).equals(MAGIC.subarray(0, length))) continue;
+    at -= length;
+    length = 0;
+  }
+  return at;
 }
 
 function lacksSector(bytes: Buffer, begin: number, end: number, position: number): boolean {
