@@ -332,7 +332,7 @@ describe('a virtual host', () => {
     await bed.open('app');
     for (const [user, name, text] of [
       ['app', 'team', "NOT_ALLOWED - access to vhost 'team' refused for user 'app'"],
-      ['app', 'none', "NOT_ALLOWED - vhost none not found"],
+      ['app', 'none', 'NOT_ALLOWED - vhost none not found'],
     ] as const) {
       const client = await bed.connect();
       await logIn(client, user, name);
