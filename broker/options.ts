@@ -706,7 +706,7 @@ const OPTIONS = {
     value: 'coordinator',
     default: undefined,
     sentence:
-      'What the brokers of a cluster agree through: file:FOLDER on one machine, etcd://HOST:PORT/PREFIX on several. Default: the data folder, for one broker alone.',
+      'Where definitions are kept: file:FOLDER or etcd://HOST:PORT/PREFIX. For one broker only, as yet. Default: in the data folder.',
   },
   rack: {
     group: 'Node',
